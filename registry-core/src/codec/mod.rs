@@ -1,0 +1,77 @@
+//! Stored bytes: a header with magic, codec, schema and checksum around a body that a codec wrote.
+//!
+//! Invariant: stored structs only ever grow at the end, and every variant is a number. See `docs/adr` on the codec
+//! rules, and `docs/vectors` for the bytes that every later version must read.
+
+mod bincode;
+mod depth;
+mod fcode;
+mod log_value;
+mod stored;
+mod value;
+
+use std::fmt;
+
+pub use self::log_value::{LogValue, decode_log_value, encode_log_value, peek_log_value};
+pub use self::value::{decode_value, encode_value};
+
+use crate::error::CodecError;
+use crate::record::Record;
+
+/// Which codec wrote a body. The number is stored and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CodecId {
+    /// fcode: the default; old readers skip what newer writers append.
+    Fcode = 1,
+    /// bincode 2.0.1 with a limit: for kinds that are never extended in place.
+    Bincode = 2,
+}
+
+impl CodecId {
+    fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Fcode),
+            2 => Some(Self::Bincode),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for CodecId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fcode => "fcode",
+            Self::Bincode => "bincode",
+        })
+    }
+}
+
+/// The canonical body of a record in the current schema.
+pub(crate) fn record_body(record: &Record) -> Vec<u8> {
+    encode_body(CodecId::Fcode, record)
+}
+
+fn encode_body(codec: CodecId, record: &Record) -> Vec<u8> {
+    match record {
+        Record::Service(entry) => {
+            let stored = stored::ServiceV1::from(entry);
+            match codec {
+                CodecId::Fcode => fcode::to_bytes(&stored),
+                CodecId::Bincode => bincode::to_bytes(&stored),
+            }
+        }
+    }
+}
+
+fn decode_body(codec: CodecId, kind: crate::Kind, body: &[u8]) -> Result<Record, CodecError> {
+    match kind {
+        crate::Kind::Service => {
+            let stored: stored::ServiceV1 = match codec {
+                CodecId::Fcode => fcode::from_bytes(body)?,
+                CodecId::Bincode => bincode::from_bytes(body)?,
+            };
+            Ok(Record::Service(stored.try_into()?))
+        }
+    }
+}

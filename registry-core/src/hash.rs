@@ -1,0 +1,119 @@
+//! The cryptographic hash that binds records and log entries, and its text.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 hash. Its text is 64 hexadecimal digits in lower case.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Hash(pub [u8; 32]);
+
+/// The text of a hash could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected 64 hexadecimal digits, found {found:?}")]
+pub struct HashError {
+    found: String,
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        let error = || HashError {
+            found: text.chars().take(80).collect(),
+        };
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(error());
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).map_err(|_| error())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// Feeds a hash with values that cannot run into each other: every text carries its length.
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    /// Starts a hash of one purpose; no two purposes can yield the same input.
+    pub(crate) fn new(purpose: &str) -> Self {
+        Self(Sha256::new()).bytes(purpose.as_bytes())
+    }
+
+    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    pub(crate) fn number(mut self, number: u64) -> Self {
+        self.0.update(number.to_be_bytes());
+        self
+    }
+
+    pub(crate) fn hash(mut self, hash: &Hash) -> Self {
+        self.0.update(hash.0);
+        self
+    }
+
+    pub(crate) fn maybe(self, hash: Option<&Hash>) -> Self {
+        match hash {
+            Some(hash) => self.number(1).hash(hash),
+            None => self.number(0),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Hash {
+        Hash(self.0.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_hash_reads_back() {
+        let hash = Hasher::new("test").bytes(b"x").finish();
+        assert_eq!(hash.to_string().parse::<Hash>().unwrap(), hash);
+        assert!("abc".parse::<Hash>().is_err());
+        assert!("g".repeat(64).parse::<Hash>().is_err());
+    }
+
+    #[test]
+    fn neighbouring_values_do_not_run_into_each_other() {
+        let one = Hasher::new("test").bytes(b"ab").bytes(b"c").finish();
+        let other = Hasher::new("test").bytes(b"a").bytes(b"bc").finish();
+        assert_ne!(one, other);
+    }
+}

@@ -1,0 +1,74 @@
+//! The rules that every text of the model keeps, and the error that says which one was broken.
+
+/// A value that the model refuses, with the place it stands at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: expected {expected}, found {found}")]
+pub struct ModelError {
+    /// Path of the field, such as `endpoints[3].name`.
+    pub field: String,
+    /// What the rule asks for.
+    pub expected: String,
+    /// What was there instead, shortened.
+    pub found: String,
+}
+
+impl ModelError {
+    /// An error at `field`.
+    pub fn new(
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+
+    /// The same error, seen from the value that holds this one.
+    #[must_use]
+    pub fn within(mut self, parent: &str) -> Self {
+        self.field = format!("{parent}.{}", self.field);
+        self
+    }
+}
+
+/// Checks a text that may be empty.
+pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<(), ModelError> {
+    if text.len() > bytes_max {
+        return Err(ModelError::new(
+            field,
+            format!("at most {bytes_max} bytes"),
+            format!("{} bytes", text.len()),
+        ));
+    }
+    if text.contains('\0') {
+        return Err(ModelError::new(field, "text without U+0000", "U+0000"));
+    }
+    Ok(())
+}
+
+/// Checks a text that must not be empty.
+pub(crate) fn check_present(field: &str, text: &str, bytes_max: usize) -> Result<(), ModelError> {
+    if text.is_empty() {
+        return Err(ModelError::new(
+            field,
+            format!("1 to {bytes_max} bytes"),
+            "an empty text",
+        ));
+    }
+    check_text(field, text, bytes_max)
+}
+
+/// Checks the length of a list.
+pub(crate) fn check_count(field: &str, count: usize, max: usize) -> Result<(), ModelError> {
+    if count > max {
+        return Err(ModelError::new(
+            field,
+            format!("at most {max} entries"),
+            format!("{count}"),
+        ));
+    }
+    Ok(())
+}

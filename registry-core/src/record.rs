@@ -1,0 +1,189 @@
+//! Records as a store keeps them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::error::CodecError;
+use crate::hash::{Hash, Hasher};
+use crate::key::Key;
+use crate::limits::RECORD_BYTES_MAX;
+use crate::model::{ModelError, ServiceEntry};
+use crate::revision::Revision;
+use crate::schema::{SCHEMA, SchemaVersion};
+
+/// A value of one of the kinds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Record {
+    /// What should run.
+    Service(ServiceEntry),
+}
+
+impl Record {
+    /// The key that its own name gives it.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the name is not legal.
+    pub fn key(&self) -> Result<Key, ModelError> {
+        match self {
+            Self::Service(entry) => Key::service(&entry.name),
+        }
+    }
+
+    /// Checks every rule of the model.
+    ///
+    /// # Errors
+    /// [`ModelError`] for the first rule that is broken.
+    pub fn validate(&self) -> Result<(), ModelError> {
+        match self {
+            Self::Service(entry) => entry.validate(),
+        }
+    }
+}
+
+/// A record with its key, the schema it was written in and the hash of its canonical form. Never changes.
+///
+/// The canonical form is the fcode body of the schema in the stamp, so a copy on another backend has the same hash.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Image {
+    key: Key,
+    record: Record,
+    schema: SchemaVersion,
+    hash: Hash,
+    body_bytes: usize,
+}
+
+impl Image {
+    /// Checks a record and stamps it with the current schema.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the model refuses it or its encoded form is larger than [`RECORD_BYTES_MAX`].
+    pub fn new(record: Record) -> Result<Arc<Self>, ModelError> {
+        record.validate()?;
+        let key = record.key()?;
+        let body = codec::record_body(&record);
+        if body.len() > RECORD_BYTES_MAX {
+            let expected = format!("at most {RECORD_BYTES_MAX} bytes when encoded");
+            return Err(ModelError::new(
+                key.to_string(),
+                expected,
+                format!("{} bytes", body.len()),
+            ));
+        }
+        let hash = body_hash(&key, &body);
+        Ok(Arc::new(Self {
+            key,
+            record,
+            schema: SCHEMA,
+            hash,
+            body_bytes: body.len(),
+        }))
+    }
+
+    /// A record as it was read from a store, with the stamp it carried there.
+    ///
+    /// The hash of a record in a schema that this code knows is computed and compared; that of a newer one is trusted,
+    /// since its appended part cannot be seen here.
+    ///
+    /// # Errors
+    /// [`CodecError::Hash`] where the hash is another, [`CodecError::Model`] where the record breaks a rule.
+    pub fn from_stored(
+        record: Record,
+        schema: SchemaVersion,
+        hash: Hash,
+    ) -> Result<Arc<Self>, CodecError> {
+        let key = record.key()?;
+        let body = codec::record_body(&record);
+        let found = body_hash(&key, &body);
+        if schema.is_known() && found != hash {
+            return Err(CodecError::Hash {
+                expected: hash,
+                found,
+            });
+        }
+        Ok(Arc::new(Self {
+            key,
+            record,
+            schema,
+            hash,
+            body_bytes: body.len(),
+        }))
+    }
+
+    /// A record whose fcode body was just read, so that the hash is that of the body.
+    pub(crate) fn from_body(
+        record: Record,
+        schema: SchemaVersion,
+        body: &[u8],
+    ) -> Result<Arc<Self>, CodecError> {
+        let key = record.key()?;
+        let hash = body_hash(&key, body);
+        Ok(Arc::new(Self {
+            key,
+            record,
+            schema,
+            hash,
+            body_bytes: body.len(),
+        }))
+    }
+
+    /// What identifies it.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The value.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The schema it was written in.
+    pub fn schema(&self) -> SchemaVersion {
+        self.schema
+    }
+
+    /// Hash of the canonical form.
+    pub fn hash(&self) -> &Hash {
+        &self.hash
+    }
+
+    /// Size of the canonical form, in bytes.
+    pub fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// The entry of a service, for a record of that kind.
+    pub fn as_service(&self) -> Option<&ServiceEntry> {
+        match &self.record {
+            Record::Service(entry) => Some(entry),
+        }
+    }
+}
+
+fn body_hash(key: &Key, body: &[u8]) -> Hash {
+    Hasher::new("harness.record.1")
+        .number(key.kind() as u64)
+        .bytes(body)
+        .finish()
+}
+
+/// A record with the revisions that made it and last changed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// The record.
+    pub image: Arc<Image>,
+    /// The commit that put it where nothing was.
+    pub created: Revision,
+    /// The last commit that put it.
+    pub modified: Revision,
+}
+
+impl Versioned {
+    /// What identifies it.
+    pub fn key(&self) -> &Key {
+        self.image.key()
+    }
+}
