@@ -274,7 +274,7 @@ impl fmt::Display for StoreError {
             ErrorKind::Locked(holder) => write!(f, "held by {holder}: ")?,
             ErrorKind::Compacted { oldest } => write!(f, "compacted through revision {oldest}: ")?,
             ErrorKind::SchemaTooNew { found } => {
-                write!(f, "schema {found} is newer than {SCHEMA}: ")?
+                write!(f, "schema {found} is newer than {SCHEMA}: ")?;
             }
             ErrorKind::Corrupted => f.write_str("damaged: ")?,
             ErrorKind::Poisoned => f.write_str("refuses writes until it is reopened: ")?,

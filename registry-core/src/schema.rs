@@ -24,7 +24,7 @@ impl SchemaVersion {
 
     /// Whether this code knows all of it, so that writing it back loses nothing.
     pub fn is_known(self) -> bool {
-        self.is_readable() && self.minor <= SCHEMA.minor
+        self.is_readable() && self <= SCHEMA
     }
 }
 

@@ -288,11 +288,15 @@ fn check_form(transaction: &Transaction) -> Result<(), ModelError> {
     )?;
     let mut keys: Vec<&Key> = mutations.iter().map(Mutation::key).collect();
     keys.sort_unstable();
-    if let Some(pair) = keys.windows(2).find(|pair| pair[0] == pair[1]) {
+    if let Some(pair) = keys
+        .iter()
+        .zip(keys.iter().skip(1))
+        .find(|(one, next)| one == next)
+    {
         return Err(ModelError::new(
             "mutations",
             "one for each key",
-            format!("two of {}", pair[0]),
+            format!("two of {}", pair.0),
         ));
     }
     if let Some(image) = mutations.iter().find_map(newer_image) {
