@@ -46,7 +46,10 @@ impl Barrier {
     }
 
     /// Passes once a check that began after this call has succeeded; runs it where nobody else does.
-    pub(super) async fn pass<E>(&self, check: impl AsyncFn() -> Result<(), E>) -> Result<(), E> {
+    pub(super) async fn pass<E, F>(&self, check: impl Fn() -> F) -> Result<(), E>
+    where
+        F: Future<Output = Result<(), E>>,
+    {
         let needed = self.state().started + 1;
         loop {
             listener!(self.finished => finished);
@@ -89,7 +92,7 @@ mod tests {
     fn waiting_reads_share_one_check() {
         let barrier = Barrier::default();
         let checks = AtomicU32::new(0);
-        let check = async || {
+        let check = || async {
             checks.fetch_add(1, Ordering::SeqCst);
             future::yield_now().await;
             Ok::<(), ()>(())
@@ -105,11 +108,11 @@ mod tests {
     #[test]
     fn a_reader_that_goes_away_leaves_the_barrier_usable() {
         let barrier = Barrier::default();
-        let mut stuck = Box::pin(barrier.pass(async || future::pending::<Result<(), ()>>().await));
+        let mut stuck = Box::pin(barrier.pass(future::pending::<Result<(), ()>>));
         assert!(future::block_on(future::poll_once(&mut stuck)).is_none());
         drop(stuck);
         assert_eq!(
-            future::block_on(barrier.pass(async || Ok::<(), ()>(()))),
+            future::block_on(barrier.pass(|| async { Ok::<(), ()>(()) })),
             Ok(())
         );
     }
@@ -118,7 +121,7 @@ mod tests {
     fn a_failed_check_is_told_to_who_ran_it() {
         let barrier = Barrier::default();
         assert_eq!(
-            future::block_on(barrier.pass(async || Err("down"))),
+            future::block_on(barrier.pass(|| async { Err("down") })),
             Err("down")
         );
     }

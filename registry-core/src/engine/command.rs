@@ -52,6 +52,8 @@ pub enum Action {
         name: String,
         /// The observation.
         health: HealthStatus,
+        /// What must be there before.
+        expect: Expect,
     },
     /// Replaces all endpoints.
     ReplaceEndpoints {

@@ -59,12 +59,14 @@ pub fn plan(view: &View, command: &Command) -> Result<Plan, RegistryError> {
         } => change(view, name, *expect, |entry| {
             entry.endpoints.clone_from(endpoints);
         }),
-        Action::ReportHealth { health, .. } => {
-            let known = existing(view, &name)?.entry().last_health_check.as_ref();
+        Action::ReportHealth { health, expect, .. } => {
+            let found = existing(view, &name)?;
+            check(&name, Some(found), *expect)?;
+            let known = found.entry().last_health_check.as_ref();
             if known.is_some_and(|known| known.says_the_same_as(health)) {
                 return Ok(Plan::Confirmed(name, health.checked_at));
             }
-            change(view, name, Expect::Any, |entry| {
+            change(view, name, *expect, |entry| {
                 entry.last_health_check = Some(health.clone());
             })
         }

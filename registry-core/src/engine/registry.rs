@@ -273,6 +273,7 @@ impl Registry {
         self.act(Action::ReportHealth {
             name: name.to_owned(),
             health,
+            expect: Expect::Any,
         })
         .await
     }
@@ -282,10 +283,7 @@ impl Registry {
     /// With one writer it costs one atomic load; on a shared store one check of the head, shared by all who wait.
     pub async fn view(&self) -> Result<Arc<View>, RegistryError> {
         if self.capabilities().writers == Writers::Many {
-            self.shared
-                .barrier
-                .pass(async || self.check_head().await)
-                .await?;
+            self.shared.barrier.pass(|| self.check_head()).await?;
         }
         Ok(self.shared.view())
     }
@@ -314,16 +312,28 @@ impl Registry {
     pub async fn list(&self, request: &PageRequest) -> Result<Page, RegistryError> {
         let view = match &request.cursor {
             None => self.view().await?,
-            Some(cursor) => {
-                self.shared
-                    .pins
-                    .find(cursor.revision)
-                    .ok_or(RegistryError::CursorExpired {
-                        revision: cursor.revision,
-                    })?
-            }
+            Some(cursor) => self.pinned(cursor.revision)?,
         };
         self.shared.pins.read(&view, request)
+    }
+
+    /// One page of a list from the last snapshot at hand, which another process may have overtaken.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list), never a store's failure.
+    pub fn list_stale(&self, request: &PageRequest) -> Result<Page, RegistryError> {
+        let view = match &request.cursor {
+            None => self.stale_view(),
+            Some(cursor) => self.pinned(cursor.revision)?,
+        };
+        self.shared.pins.read(&view, request)
+    }
+
+    fn pinned(&self, revision: Revision) -> Result<Arc<View>, RegistryError> {
+        self.shared
+            .pins
+            .find(revision)
+            .ok_or(RegistryError::CursorExpired { revision })
     }
 
     /// The log entries that changed a service, oldest first, at most `limit`.
