@@ -389,9 +389,14 @@ impl Registry {
         }
     }
 
-    /// Takes no more commands, answers those that wait, and closes the store. Returns when the driver has ended.
-    pub async fn close(&self) -> Result<(), RegistryError> {
+    /// Takes no more commands. The driver answers those that wait, closes the store and ends.
+    pub fn begin_close(&self) {
         self.commands.close();
+    }
+
+    /// As [`begin_close`](Self::begin_close), and returns when the driver has ended.
+    pub async fn close(&self) -> Result<(), RegistryError> {
+        self.begin_close();
         loop {
             listener!(self.shared.view_moved => moved);
             if self.compactions.is_closed() {

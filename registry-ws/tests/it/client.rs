@@ -7,7 +7,7 @@ use async_net::TcpStream;
 use async_tungstenite::tungstenite::client::IntoClientRequest as _;
 use async_tungstenite::tungstenite::{Error, Message};
 use async_tungstenite::{WebSocketStream, client_async};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use registry_api::Api;
 use registry_core::engine::{EngineConfig, Registry};
 use registry_core::{MemoryStore, SystemClock};

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use async_tungstenite::tungstenite::{Error, Message};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use registry_api::{Access, Authenticator, Token};
 use registry_ws::WsConfig;
 use serde_json::json;
