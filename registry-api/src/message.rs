@@ -69,6 +69,8 @@ pub struct EventMessage {
     pub event: String,
     /// The subscription that it belongs to.
     pub subscription: String,
+    /// Whether everything up to the data's revision has been told: the revision to resume after.
+    pub complete: bool,
     /// What happened; every event's data has a `revision`.
     pub data: Box<RawValue>,
 }

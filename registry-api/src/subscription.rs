@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use registry_core::engine::{Event, EventKind, Filter, Registry, Service, View, Watch, WatchEnd};
 use registry_core::{Commit, Revision};
+use serde_json::value::RawValue;
 
 use crate::answer::ServiceInfo;
 use crate::error::{ErrorCode, ErrorInfo};
@@ -126,11 +127,12 @@ impl Subscription {
         }
     }
 
-    fn message(&self, event: &str, data: Box<serde_json::value::RawValue>) -> EventMessage {
+    fn message(&self, event: &str, complete: bool, data: Box<RawValue>) -> EventMessage {
         EventMessage {
             message_type: EventType::Event,
             event: event.to_owned(),
             subscription: self.id.clone(),
+            complete,
             data,
         }
     }
@@ -163,7 +165,7 @@ impl Subscription {
                 view,
             });
         }
-        Some(self.message(REGISTRY_LOADED, raw(&loaded)))
+        Some(self.message(REGISTRY_LOADED, complete, raw(&loaded)))
     }
 
     fn tell(&mut self, commit: &Commit) {
@@ -177,8 +179,11 @@ impl Subscription {
             }
             if let Some(data) = event_data(&event) {
                 self.ready
-                    .push_back(self.message(event.kind.as_str(), data));
+                    .push_back(self.message(event.kind.as_str(), false, data));
             }
+        }
+        if let Some(last) = self.ready.back_mut() {
+            last.complete = true;
         }
     }
 
@@ -190,10 +195,11 @@ impl Subscription {
                     revision: *resume_after,
                     resume_after: *resume_after,
                 };
-                self.message(LAGGED, raw(&data))
+                self.message(LAGGED, true, raw(&data))
             }
             WatchEnd::Compacted { after, oldest } => self.message(
                 COMPACTED,
+                true,
                 raw(&Compacted {
                     revision: *after,
                     oldest: *oldest,

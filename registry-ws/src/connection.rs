@@ -44,6 +44,9 @@ pub enum ConnectionEnd {
     /// The request that opens the connection took too long.
     #[error("the handshake took longer than handshake_timeout")]
     HandshakeTimeout,
+    /// The face was closed.
+    #[error("the daemon is about to end")]
+    Closing,
     /// The peer answered no ping.
     #[error("the peer was silent for longer than ping_interval")]
     Silent,
@@ -141,6 +144,7 @@ fn protocol_config(config: &WsConfig) -> WebSocketConfig {
 }
 
 struct Connection<'a, S> {
+    shared: &'a Shared,
     config: &'a WsConfig,
     socket: WebSocketStream<S>,
     session: Session,
@@ -155,6 +159,7 @@ enum Next {
     Frame(Option<Result<Message, WsError>>),
     Output(Output),
     Ping,
+    Closing,
 }
 
 impl<'a, S> Connection<'a, S>
@@ -164,6 +169,7 @@ where
     fn new(shared: &'a Shared, socket: WebSocketStream<S>, caller: Caller) -> Self {
         let config = &shared.config;
         Self {
+            shared,
             config,
             socket,
             session: Session::new(shared.api.clone(), caller, config.subscriptions_max),
@@ -186,6 +192,7 @@ where
                     }
                 }
                 Next::Output(output) => self.give(output).await?,
+                Next::Closing => return Err(ConnectionEnd::Closing),
                 Next::Ping if self.is_silent => return Err(ConnectionEnd::Silent),
                 Next::Ping => {
                     self.is_silent = true;
@@ -206,13 +213,14 @@ where
 
     async fn ready(&mut self) -> Next {
         let Self {
+            shared,
             config,
             socket,
             session,
             ping,
             ..
         } = self;
-        let may_ask = session.requests_in_flight() < config.requests_in_flight_max;
+        let in_flight = session.requests_in_flight();
         let work = &mut session.work;
         let output = async {
             loop {
@@ -225,7 +233,7 @@ where
             }
         };
         let frame = async {
-            if !may_ask {
+            if in_flight >= config.requests_in_flight_max {
                 future::pending::<()>().await;
             }
             Next::Frame(socket.next().await)
@@ -234,7 +242,16 @@ where
             ping.next().await;
             Next::Ping
         };
-        future::or(output, future::or(frame, tick)).await
+        let closing = async {
+            shared.closing().await;
+            // The answers that it waits for come first.
+            if in_flight > 0 {
+                future::pending::<()>().await;
+            }
+            Next::Closing
+        };
+        let own = future::or(output, closing);
+        future::or(own, future::or(frame, tick)).await
     }
 
     /// Takes a frame, and answers whether the connection goes on.
@@ -330,6 +347,7 @@ where
     async fn say_goodbye(&mut self, ended: &Result<(), ConnectionEnd>) {
         let (code, reason) = match ended {
             Ok(()) => (CloseCode::Normal, ""),
+            Err(ConnectionEnd::Closing) => (CloseCode::Away, "the daemon is about to end"),
             Err(ConnectionEnd::Silent) => (CloseCode::Policy, "no answer to a ping"),
             Err(ConnectionEnd::Failed(WsError::Capacity(CapacityError::MessageTooLong {
                 ..

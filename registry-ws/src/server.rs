@@ -3,9 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_net::{AsyncToSocketAddrs, TcpListener, TcpStream};
+use event_listener::{Event, listener};
 use futures_lite::{AsyncRead, AsyncWrite};
 use registry_api::Api;
 
@@ -23,6 +24,21 @@ pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) config: WsConfig,
     connections: AtomicUsize,
+    is_closing: AtomicBool,
+    closing: Event,
+}
+
+impl Shared {
+    /// Waits until the face is closed.
+    pub(crate) async fn closing(&self) {
+        loop {
+            listener!(self.closing => closing);
+            if self.is_closing.load(Ordering::SeqCst) {
+                return;
+            }
+            closing.await;
+        }
+    }
 }
 
 /// A place among the connections, free again when it is dropped.
@@ -43,6 +59,8 @@ impl WsServer {
                 api,
                 config,
                 connections: AtomicUsize::new(0),
+                is_closing: AtomicBool::new(false),
+                closing: Event::new(),
             }),
         }
     }
@@ -60,6 +78,12 @@ impl WsServer {
     /// Connections that are open now.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Ends every connection after the answers that it waits for, with the close code 1001.
+    pub fn begin_close(&self) {
+        self.shared.is_closing.store(true, Ordering::SeqCst);
+        self.shared.closing.notify(usize::MAX);
     }
 
     /// A handler for a stream that was accepted elsewhere, before any byte of it was read.

@@ -292,14 +292,14 @@ mod tests {
         let error =
             read(format!("{{\n\"a\":{},\n\"b\":{}}}", entry("a", ""), entry("c", "")).as_bytes())
                 .unwrap_err();
-        assert!(error.starts_with("/registry.json:4:"), "{error}");
+        assert!(error.starts_with("/registry.json:5:"), "{error}");
         assert!(
             error.contains(r#"entry "b""#) && error.contains(r#"found "c""#),
             "{error}"
         );
         let error = read(br#"{"a":{"name":"a","version":7}}"#).unwrap_err();
         assert!(
-            error.starts_with("/registry.json:1:27: entry \"a\": invalid type"),
+            error.starts_with("/registry.json:1:") && error.contains("entry \"a\": invalid type"),
             "{error}"
         );
     }
