@@ -7,7 +7,6 @@ pub mod codec;
 pub mod commit;
 pub mod durable;
 pub mod legacy;
-pub mod legacy;
 pub mod limits;
 pub mod model;
 pub mod portable;
