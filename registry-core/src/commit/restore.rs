@@ -13,19 +13,25 @@ pub struct Restoration {
     tally: Tally,
     last_key: Option<Key>,
     is_sealed: bool,
+    is_refused: bool,
 }
 
 impl Restoration {
     /// Checks the next page. The backend stores it after this agrees, and opens for use where the answer is a head.
     ///
     /// # Errors
-    /// `Invalid` where the order of the parts, the chain, the order of keys or the seal does not fit.
+    /// `Invalid` where the order of the parts, the chain, the order of keys or the seal does not fit, and for every
+    /// page after one that was refused: a part of it was looked at and none of it stored, so nothing can follow it.
     pub fn accept(&mut self, backend: &'static str, page: &RestorePage) -> Result<Option<Seal>> {
-        self.check(page)
-            .map_err(|detail| StoreError::new(ErrorKind::Invalid, backend, detail))
+        let seal = self.check(page);
+        self.is_refused |= seal.is_err();
+        seal.map_err(|detail| StoreError::new(ErrorKind::Invalid, backend, detail))
     }
 
     fn check(&mut self, page: &RestorePage) -> Result<Option<Seal>, String> {
+        if self.is_refused {
+            return Err("an earlier page of the restore was refused".to_owned());
+        }
         if self.is_sealed {
             return Err("the restore is sealed already".to_owned());
         }

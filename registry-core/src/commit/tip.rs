@@ -52,11 +52,11 @@ impl Tip {
     /// Waits until the published head is after `after`, and answers its revision.
     ///
     /// # Errors
-    /// `Closed` when the store is closed meanwhile.
+    /// `Closed` when the store is closed meanwhile; `Invalid` during a restore.
     pub async fn wait(&self, after: Revision) -> Result<Revision> {
         loop {
             listener!(self.moved => moved);
-            self.check_open()?;
+            self.check_readable()?;
             let revision = self.head.load().revision();
             if revision > after {
                 return Ok(revision);

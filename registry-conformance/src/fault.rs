@@ -1,0 +1,176 @@
+//! A store that fails on purpose.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use registry_core::{
+    Capabilities, ChangePage, ChangesRequest, Committed, ErrorKind, Head, Key, Note, Outcome,
+    RangePage, RangeRequest, RegistryStore, RestorePage, Result, Revision, StoreError, Transaction,
+    TransactionId, VerifyReport, Versioned,
+};
+
+/// How the chosen write fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not applied and answers `Unavailable`; later writes succeed.
+    Refused,
+    /// It is applied and answers `MaybeApplied`; later writes succeed.
+    AnswerLost,
+    /// It is not applied and answers `MaybeApplied`; later writes succeed.
+    RequestLost,
+    /// It is not applied and answers `MaybeApplied`; later writes answer `Poisoned`.
+    SyncFailed,
+}
+
+/// Wraps a store and fails its n-th write: `commit`, `note`, `compact` or `restore`. Reads and `close` go through.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use registry_conformance::{Fault, FaultStore};
+/// use registry_core::{MemoryStore, RegistryStore as _, Revision};
+///
+/// let store = FaultStore::new(Arc::new(MemoryStore::new()), 1, Fault::Refused);
+/// futures_lite::future::block_on(async {
+///     assert!(store.compact(Revision(0)).await.is_err());
+///     assert!(store.compact(Revision(0)).await.is_ok());
+/// });
+/// ```
+#[derive(Debug)]
+pub struct FaultStore {
+    inner: Arc<dyn RegistryStore>,
+    fault: Fault,
+    nth: u64,
+    writes: AtomicU64,
+    is_poisoned: AtomicBool,
+}
+
+enum Turn {
+    Through,
+    LoseAnswer,
+}
+
+impl FaultStore {
+    /// Fails the `nth` write from now on; the first is 1, and 0 fails none.
+    pub fn new(inner: Arc<dyn RegistryStore>, nth: u64, fault: Fault) -> Self {
+        Self {
+            inner,
+            fault,
+            nth,
+            writes: AtomicU64::new(0),
+            is_poisoned: AtomicBool::new(false),
+        }
+    }
+
+    /// The wrapped store.
+    pub fn inner(&self) -> &Arc<dyn RegistryStore> {
+        &self.inner
+    }
+
+    /// Number of writes so far, the failed ones included.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    fn turn(&self) -> Result<Turn> {
+        if self.is_poisoned.load(Ordering::SeqCst) {
+            return Err(self.error(ErrorKind::Poisoned));
+        }
+        if self.writes.fetch_add(1, Ordering::SeqCst) + 1 != self.nth {
+            return Ok(Turn::Through);
+        }
+        match self.fault {
+            Fault::Refused => Err(self.error(ErrorKind::Unavailable)),
+            Fault::AnswerLost => Ok(Turn::LoseAnswer),
+            Fault::RequestLost => Err(self.error(ErrorKind::MaybeApplied)),
+            Fault::SyncFailed => {
+                self.is_poisoned.store(true, Ordering::SeqCst);
+                Err(self.error(ErrorKind::MaybeApplied))
+            }
+        }
+    }
+
+    fn answer<T>(&self, turn: &Turn, answer: T) -> Result<T> {
+        match turn {
+            Turn::Through => Ok(answer),
+            Turn::LoseAnswer => Err(self.error(ErrorKind::MaybeApplied)),
+        }
+    }
+
+    fn error(&self, kind: ErrorKind) -> StoreError {
+        StoreError::new(
+            kind,
+            self.inner.capabilities().backend,
+            "a fault on purpose",
+        )
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl RegistryStore for FaultStore {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn head(&self) -> Result<Head> {
+        self.inner.head().await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
+        self.inner.get(key).await
+    }
+
+    async fn range(&self, request: RangeRequest) -> Result<RangePage> {
+        self.inner.range(request).await
+    }
+
+    async fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
+        let turn = self.turn()?;
+        let outcomes = self.inner.commit(group).await?;
+        self.answer(&turn, outcomes)
+    }
+
+    async fn find(&self, id: TransactionId) -> Result<Option<Committed>> {
+        self.inner.find(id).await
+    }
+
+    async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {
+        self.inner.changes(request).await
+    }
+
+    async fn wait_for_change(&self, after: Revision) -> Result<Revision> {
+        self.inner.wait_for_change(after).await
+    }
+
+    async fn note(&self, note: Note) -> Result<()> {
+        let turn = self.turn()?;
+        self.inner.note(note).await?;
+        self.answer(&turn, ())
+    }
+
+    async fn notes(&self) -> Result<Vec<Note>> {
+        self.inner.notes().await
+    }
+
+    async fn compact(&self, through: Revision) -> Result<()> {
+        let turn = self.turn()?;
+        self.inner.compact(through).await?;
+        self.answer(&turn, ())
+    }
+
+    async fn restore(&self, page: RestorePage) -> Result<()> {
+        let turn = self.turn()?;
+        self.inner.restore(page).await?;
+        self.answer(&turn, ())
+    }
+
+    async fn verify(&self) -> Result<VerifyReport> {
+        self.inner.verify().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
