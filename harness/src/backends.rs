@@ -109,7 +109,7 @@ impl FromStr for Backend {
 }
 
 /// How a store is opened, whatever the backend.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct OpenOptions {
     /// What may be created and written.
     pub mode: OpenMode,
@@ -218,7 +218,7 @@ macro_rules! opener {
                 mode,
                 durability,
                 cache_bytes,
-            } = options;
+            } = *options;
             let config = Config {
                 mode,
                 durability,
@@ -256,7 +256,7 @@ fn open_json(path: &Path, options: &OpenOptions) -> Result<Arc<dyn RegistryStore
         mode,
         durability,
         cache_bytes: _,
-    } = options;
+    } = *options;
     let config = registry_json::JsonConfig {
         mode,
         durability,
