@@ -166,7 +166,7 @@ impl Layered {
             }
             Some(file) => figment = figment.merge(Toml::file_exact(file)),
             None if Path::new(DEFAULT_FILE).is_file() => {
-                figment = figment.merge(Toml::file_exact(DEFAULT_FILE))
+                figment = figment.merge(Toml::file_exact(DEFAULT_FILE));
             }
             None => {}
         }

@@ -1,5 +1,10 @@
 //! The command line: noun, verb.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are help texts, which a terminal shows as they are"
+)]
+
 mod client;
 mod config;
 mod daemon;

@@ -161,7 +161,7 @@ async fn run_migrate(from: &str, to: &str, is_dry_run: bool, format: Format) -> 
     let (source, target) = (Source::of(location(from)?), location(to)?);
     let mut bar = Bar::new("migrate");
     let migrated = migrate(&source, &target, is_dry_run, &mut |entries, records| {
-        bar.tell(entries, records)
+        bar.tell(entries, records);
     })
     .await?;
     drop(bar);
@@ -337,14 +337,13 @@ async fn prove(store: &dyn RegistryStore, expected: Anchor) -> Result<Result<(),
 }
 
 async fn run_info(target: &Target, format: Format) -> Result<ExitCode> {
-    let shown = match target.path() {
-        Some(path) => info_of_store(path).await?,
-        None => {
-            let mut client = target.open(false).await?;
-            let mut info = client.call("registry_info", &json!({})).await?;
-            info["path"] = Value::Null;
-            info
-        }
+    let shown = if let Some(path) = target.path() {
+        info_of_store(path).await?
+    } else {
+        let mut client = target.open(false).await?;
+        let mut info = client.call("registry_info", &json!({})).await?;
+        info["path"] = Value::Null;
+        info
     };
     output::print_one(format, &shown)?;
     Ok(ExitCode::SUCCESS)
@@ -414,7 +413,7 @@ async fn run_repair(path: &str, to: &str, is_dry_run: bool, format: Format) -> R
     let (damaged, new) = (location(path)?, location(to)?);
     let mut bar = Bar::new("repair");
     let repaired = repair(&damaged, &new, is_dry_run, &mut |entries, records| {
-        bar.tell(entries, records)
+        bar.tell(entries, records);
     })
     .await?;
     drop(bar);
