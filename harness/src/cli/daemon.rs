@@ -1,5 +1,6 @@
 //! The daemon: one store, one registry, one port.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ pub(crate) async fn run(verb: Verb) -> Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     start(&Layered::read(&flags)?.settings).await?;
     Ok(ExitCode::SUCCESS)

@@ -307,14 +307,14 @@ fn anchor(text: &str) -> Result<Anchor> {
 /// Compares the hash at a revision with one that was written down.
 async fn prove(store: &dyn RegistryStore, expected: Anchor) -> Result<Result<(), String>> {
     let head = store.head().await?;
+    if expected.revision < head.compacted.revision {
+        let oldest = head.compacted.revision;
+        return Ok(Err(format!(
+            "it was compacted; the log begins after revision {oldest}"
+        )));
+    }
     let found = if expected.revision == head.compacted.revision {
         Some(head.compacted.hash)
-    } else if expected.revision < head.compacted.revision {
-        let problem = format!(
-            "it was compacted; the log begins after revision {}",
-            head.compacted.revision
-        );
-        return Ok(Err(problem));
     } else {
         let after = Revision(expected.revision.0 - 1);
         let page = store
