@@ -444,7 +444,8 @@ impl RegistryStore for RedbStore {
 
     async fn head(&self) -> Result<Head> {
         self.0.tip.check_readable()?;
-        Ok(Head::clone(&self.0.tip.head()))
+        // Not the tip's, which is published shortly after: no reader may see the head behind a record.
+        Ok(self.0.snapshot.load().head.clone())
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
