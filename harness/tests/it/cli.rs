@@ -71,9 +71,9 @@ fn every_output_format_tells_the_same() {
     };
     assert_eq!(
         list("table"),
-        "NAME  VERSION  STATE    HEALTH   ENDPOINTS  REVISION\napi   1.2.3    running  passing  2          1\n"
+        "NAME  VERSION  STATE    HEALTH   ENDPOINTS  REVISION\napi   1.2.3    running  passing  2          2\n"
     );
-    assert!(list("ndjson").starts_with(r#"{"created_revision":1,"#));
+    assert!(list("ndjson").starts_with(r#"{"created_revision":2,"#));
     assert!(list("yaml").contains("name: api"));
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&list("json")).unwrap()[0]["name"],
