@@ -76,6 +76,44 @@ impl Backend {
         }
     }
 
+    /// Where it keeps what it is given, for the table of backends.
+    pub fn kept_in(self) -> &'static str {
+        match self {
+            Self::Memory => "the process",
+            Self::Json => "JSON lines in a folder, and one JSON file to read",
+            Self::Sled => "a sled folder (0.34.7, hardened)",
+            Self::Redb => "one redb file",
+            Self::Sqlite => "one SQLite file in WAL mode",
+        }
+    }
+
+    /// What an acknowledged commit survives by default, for the table of backends.
+    pub fn durability(self) -> &'static str {
+        match self {
+            Self::Memory => "nothing",
+            Self::Json | Self::Sled | Self::Redb | Self::Sqlite => "kill -9 and power loss",
+        }
+    }
+
+    /// How many processes may open it at a time, for the table of backends.
+    pub fn processes(self) -> &'static str {
+        match self {
+            Self::Memory | Self::Json | Self::Sled | Self::Redb => "one",
+            Self::Sqlite => "many, on one host",
+        }
+    }
+
+    /// What it is for, for the table of backends.
+    pub fn when(self) -> &'static str {
+        match self {
+            Self::Memory => "nothing needs to be kept: tests, caches",
+            Self::Json => "people read and diff the data, or it is small",
+            Self::Sled => "you have sled stores already",
+            Self::Redb => "you have no reason for another: pure Rust, transactional, kept up",
+            Self::Sqlite => "operators query the data with SQL, or several processes share it",
+        }
+    }
+
     /// The extension of a path that names no other.
     pub fn extension(self) -> &'static str {
         match self {
