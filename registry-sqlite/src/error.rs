@@ -34,10 +34,10 @@ impl From<StoreError> for Fault {
 
 impl Fault {
     /// A row that is not what was written.
-    pub(crate) fn damaged(place: impl Into<String>, problem: impl ToString) -> Self {
+    pub(crate) fn damaged(place: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         Self::Damaged {
             place: place.into(),
-            problem: problem.to_string(),
+            problem: format!("{problem}"),
         }
     }
 
@@ -88,13 +88,17 @@ impl Fault {
 
 fn kind_of(error: &rusqlite::Error) -> ErrorKind {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupted,
         Some(ErrorCode::TooBig) => ErrorKind::Invalid,
-        // Constraints and types are the schema's; a store that breaks them was changed by somebody else.
-        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::Unknown) => {
-            ErrorKind::Corrupted
-        }
+        // Constraints and types are the schema's: a file that breaks them was changed by somebody else. An error
+        // without a code is a column of another type.
+        Some(
+            ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::Unknown,
+        )
+        | None => ErrorKind::Corrupted,
         Some(_) => ErrorKind::Unavailable,
-        None => ErrorKind::Corrupted,
     }
 }

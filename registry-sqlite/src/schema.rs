@@ -150,7 +150,7 @@ pub(crate) enum Sync {
 
 /// Makes the tables in an empty file, and leaves it in WAL mode.
 pub(crate) fn create(connection: &mut Connection) -> Result<(), Fault> {
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| expect_wal(row))??;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", expect_wal)??;
     configure(connection, Sync::Full, 1 << 20)?;
     let transaction = connection.transaction()?;
     for (_, sql) in OBJECTS {
@@ -204,7 +204,7 @@ pub(crate) fn check(connection: &Connection) -> Result<(), Fault> {
 
 /// Checks that the file is in WAL mode, which it was created in and keeps.
 pub(crate) fn check_wal(connection: &Connection) -> Result<(), Fault> {
-    connection.pragma_query_value(None, "journal_mode", |row| expect_wal(row))?
+    connection.pragma_query_value(None, "journal_mode", expect_wal)?
 }
 
 fn expect_wal(row: &rusqlite::Row<'_>) -> rusqlite::Result<Result<(), Fault>> {

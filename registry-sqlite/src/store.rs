@@ -41,14 +41,21 @@ struct Shared {
     published: Arc<Published>,
     readers: [Mutex<Option<Connection>>; READERS],
     writer: Option<Arc<WriterSeat>>,
-    _copy: Option<Copy>,
-    _in_use: Option<InUse>,
+    /// Last, so that they end after the connections do.
+    holds: Mutex<Holds>,
 }
 
 #[derive(Debug, Default)]
 struct Threads {
     watch: Option<Watch>,
     flusher: Option<Flusher>,
+}
+
+/// What the path needs while it is open.
+#[derive(Debug, Default)]
+struct Holds {
+    _copy: Option<Copy>,
+    _in_use: Option<InUse>,
 }
 
 /// The writer of this process, until it is closed.
@@ -67,20 +74,26 @@ impl SqliteStore {
     /// or a damaged one; `SchemaTooNew`; `Unsupported` for [`Durability::Volatile`]; `Unavailable` where the system
     /// refuses.
     pub fn open(config: SqliteConfig) -> Result<Self> {
+        let SqliteConfig {
+            path,
+            mode,
+            durability,
+            cache_bytes,
+        } = config;
         contain(BACKEND, || {
-            if config.durability == Durability::Volatile {
+            if durability == Durability::Volatile {
                 let detail = "expected synced or interval, found volatile";
                 return Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail));
             }
-            open::prepare(&config.path, config.mode)?;
-            let shared = match config.mode {
-                OpenMode::ReadOnly => Shared::read_only(&config)?,
-                _ => Shared::open(&config)?,
+            open::prepare(&path, mode)?;
+            let shared = match mode {
+                OpenMode::ReadOnly => Shared::read_only(path, cache_bytes)?,
+                _ => Shared::open(path, durability, cache_bytes)?,
             };
             Ok(Self {
                 capabilities: Capabilities {
                     backend: BACKEND,
-                    durability: config.durability,
+                    durability,
                     writers: Writers::Many,
                     is_persistent: true,
                     group_transactions_max: GROUP_TRANSACTIONS_MAX,
@@ -121,61 +134,62 @@ impl SqliteStore {
 }
 
 impl Shared {
-    fn open(config: &SqliteConfig) -> Result<Self> {
-        let path = &config.path;
-        let refused = |fault: Fault| fault.at(path, "open the store");
-        let in_use = InUse::new(path)?;
-        let cache_bytes = config.cache_bytes / (READERS + 2);
-        let connect = |sync| open::connect(path, sync, cache_bytes).map_err(refused);
+    fn open(path: PathBuf, durability: Durability, cache_bytes: usize) -> Result<Self> {
+        let refused = |fault: Fault| fault.at(&path, "open the store");
+        let in_use = InUse::new(&path)?;
+        let cache_bytes = cache_bytes / (READERS + 2);
+        let connect = |sync| open::connect(&path, sync, cache_bytes).map_err(refused);
         let synced = connect(Sync::Full)?;
         schema::check(&synced).map_err(refused)?;
         schema::check_wal(&synced).map_err(refused)?;
         let relaxed = connect(Sync::Normal)?;
         let ((), head) = reads::snapshot(&synced, |_, _| Ok(())).map_err(refused)?;
-        let writer = Writer::new(synced, relaxed, config.durability, &head).map_err(refused)?;
+        let writer = Writer::new(synced, relaxed, durability, &head).map_err(refused)?;
         let published = Arc::new(Published::new(head));
         let seat = Arc::new(WriterSeat {
             path: path.clone(),
             published: Arc::clone(&published),
             writer: Mutex::new(Some(writer)),
         });
-        let flusher = match config.durability {
+        let flusher = match durability {
             Durability::Interval(interval) => {
                 let seat = Arc::clone(&seat);
-                Some(Flusher::start(path, interval, move || seat.flush())?)
+                Some(Flusher::start(&path, interval, move || seat.flush())?)
             }
             _ => None,
         };
+        let readers = [connect(Sync::Full)?, connect(Sync::Full)?];
         Ok(Self {
-            path: path.clone(),
+            path,
             published,
-            readers: [
-                Mutex::new(Some(connect(Sync::Full)?)),
-                Mutex::new(Some(connect(Sync::Full)?)),
-            ],
+            readers: readers.map(|reader| Mutex::new(Some(reader))),
             writer: Some(seat),
             threads: Mutex::new(Threads {
                 watch: None,
                 flusher,
             }),
-            _copy: None,
-            _in_use: Some(in_use),
+            holds: Mutex::new(Holds {
+                _copy: None,
+                _in_use: Some(in_use),
+            }),
         })
     }
 
-    fn read_only(config: &SqliteConfig) -> Result<Self> {
-        let (connection, copy) = copy::open_read_only(&config.path, config.cache_bytes)?;
-        copy::check(&connection, &config.path)?;
+    fn read_only(path: PathBuf, cache_bytes: usize) -> Result<Self> {
+        let (connection, copy) = copy::open_read_only(&path, cache_bytes)?;
+        copy::check(&connection, &path)?;
         let ((), head) = reads::snapshot(&connection, |_, _| Ok(()))
-            .map_err(|fault| fault.at(&config.path, "open the store for reading"))?;
+            .map_err(|fault| fault.at(&path, "open the store for reading"))?;
         Ok(Self {
-            path: config.path.clone(),
+            path,
             published: Arc::new(Published::new(head)),
             readers: [Mutex::new(Some(connection)), Mutex::new(None)],
             writer: None,
             threads: Mutex::default(),
-            _copy: copy,
-            _in_use: None,
+            holds: Mutex::new(Holds {
+                _copy: copy,
+                _in_use: None,
+            }),
         })
     }
 
@@ -240,6 +254,7 @@ impl Shared {
         if let Some(seat) = &self.writer {
             result = result.and(seat.close());
         }
+        drop(std::mem::take(&mut *lock(&self.holds)));
         result.map_err(|fault| fault.at(&self.path, "close the store"))
     }
 }
@@ -407,7 +422,7 @@ impl RegistryStore for SqliteStore {
         self.shared.published.tip.check_open()?;
         let published = Arc::clone(&self.shared.published);
         self.write("restore a page", move |writer, _| {
-            let sealed = writer.restore(page)?;
+            let sealed = writer.restore(&page)?;
             published.tip.set_restoring(sealed.is_none());
             if let Some(head) = sealed {
                 published.offer(&head);

@@ -158,12 +158,12 @@ impl Writer {
     }
 
     /// Takes a page of another store. Answers the head where the page sealed it.
-    pub(crate) fn restore(&mut self, page: RestorePage) -> Result<Option<Head>, Failed> {
+    pub(crate) fn restore(&mut self, page: &RestorePage) -> Result<Option<Head>, Failed> {
         let mut restoration = self.restoration.take();
         let mut is_accepted = false;
         let sealed = self.transact(|connection, mut row, recent| {
             check_empty(&row, restoration.is_some())?;
-            let seal = restoration.get_or_insert_default().accept(BACKEND, &page)?;
+            let seal = restoration.get_or_insert_default().accept(BACKEND, page)?;
             is_accepted = true;
             for entry in &page.entries {
                 append(connection, entry)?;
