@@ -170,45 +170,22 @@ impl<'a> View<'a> {
             None => vec![request.kind as u8],
         };
         let end = [request.kind as u8 + 1];
-        let mut stored = self
+        let stored = self
             .state
             .range::<&[u8]>(&start[..]..&end[..])
             .map_err(|error| self.unread(error))?
-            .map(|row| self.read_row(row))
-            .peekable();
+            .map(|row| self.read_row(row));
         let start = request
             .after
             .as_ref()
             .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let mut overlay = self
+        let overlay = self
             .snapshot
             .writes
             .range::<_, Key>((start, std::ops::Bound::Unbounded))
-            .filter(|(key, _)| key.kind() == request.kind)
-            .peekable();
+            .filter(|(key, _)| key.kind() == request.kind);
         let mut page = RangeCollector::new(BACKEND, request);
-        loop {
-            let is_overlaid = match (overlay.peek(), stored.peek()) {
-                (None, None) => break,
-                (Some((key, _)), Some(Ok(record))) => *key <= record.key(),
-                (Some(_), None) => true,
-                (_, Some(_)) => false,
-            };
-            let record = if is_overlaid {
-                let Some((key, write)) = overlay.next() else {
-                    break;
-                };
-                stored.next_if(|row| row.as_ref().is_ok_and(|record| record.key() == key));
-                write.clone()
-            } else {
-                stored.next().transpose()?
-            };
-            if let Some(record) = record
-                && !page.take(record)?
-            {
-                break;
-            }
-        }
+        page.take_merged(stored, overlay)?;
         Ok(page.finish(self.snapshot.head.revision()))
     }
 

@@ -9,7 +9,12 @@ use serde::Deserialize;
 use crate::root;
 
 /// Crates that implement the contract.
-pub(crate) const BACKENDS: &[&str] = &["registry-json", "registry-redb", "registry-sled", "registry-sqlite"];
+pub(crate) const BACKENDS: &[&str] = &[
+    "registry-json",
+    "registry-redb",
+    "registry-sled",
+    "registry-sqlite",
+];
 
 /// What each crate may depend on, tests and benches included.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -18,7 +23,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("registry-json", &["registry-core", "registry-conformance"]),
     ("registry-redb", &["registry-core", "registry-conformance"]),
     ("registry-sled", &["registry-core", "registry-conformance"]),
-    ("registry-sqlite", &["registry-core", "registry-conformance"]),
+    (
+        "registry-sqlite",
+        &["registry-core", "registry-conformance"],
+    ),
     ("registry-api", &["registry-core"]),
     ("registry-ws", &["registry-api", "registry-core"]),
     (
@@ -68,17 +76,37 @@ pub(crate) fn check(problems: &mut Vec<String>) -> Result<()> {
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     for package in packages()? {
         let Some(allowed) = allowed.get(package.name.as_str()) else {
-            problems.push(format!("{} has no place in the table of arrows", package.name));
+            problems.push(format!(
+                "{} has no place in the table of arrows",
+                package.name
+            ));
             continue;
         };
-        let ours = package.dependencies.iter().filter(|dependency| dependency.path.is_some());
+        let ours = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.path.is_some());
         for dependency in ours.filter(|dependency| !allowed.contains(&dependency.name.as_str())) {
-            problems.push(format!("{} must not depend on {}", package.name, dependency.name));
+            problems.push(format!(
+                "{} must not depend on {}",
+                package.name, dependency.name
+            ));
         }
     }
     for package in BACKENDS.iter().chain(&["registry-core"]) {
-        let tree = cargo(&["tree", "--package", package, "--edges", "normal", "--prefix", "none"])?;
-        let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        let tree = cargo(&[
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])?;
+        let names: BTreeSet<&str> = tree
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
         for heavy in HEAVY.iter().filter(|heavy| names.contains(**heavy)) {
             problems.push(format!("{package} brings {heavy} along"));
         }
@@ -89,8 +117,16 @@ pub(crate) fn check(problems: &mut Vec<String>) -> Result<()> {
 /// Runs cargo in the workspace, and answers what it printed.
 pub(crate) fn cargo(arguments: &[&str]) -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo).args(arguments).current_dir(root()).output().context("run cargo")?;
+    let output = Command::new(cargo)
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .context("run cargo")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "cargo {}: {stderr}", arguments.join(" "));
+    anyhow::ensure!(
+        output.status.success(),
+        "cargo {}: {stderr}",
+        arguments.join(" ")
+    );
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -18,11 +18,20 @@ pub(crate) fn check(problems: &mut Vec<String>) -> Result<()> {
     let listed: BTreeMap<&str, usize> = LISTED.iter().copied().collect();
     for file in rust_files(&root())? {
         let text = fs::read_to_string(&file)?;
-        let shown = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
+        let shown = file
+            .strip_prefix(root())
+            .unwrap_or(&file)
+            .display()
+            .to_string();
         for (name, line, lines) in functions(&text) {
-            let allowed = listed.get(format!("{shown}:{name}").as_str()).copied().unwrap_or(LINES_MAX);
+            let allowed = listed
+                .get(format!("{shown}:{name}").as_str())
+                .copied()
+                .unwrap_or(LINES_MAX);
             if lines > allowed {
-                problems.push(format!("{shown}:{line}: {name} has {lines} lines, more than {allowed}"));
+                problems.push(format!(
+                    "{shown}:{line}: {name} has {lines} lines, more than {allowed}"
+                ));
             }
         }
     }
@@ -34,7 +43,11 @@ pub(crate) fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             files.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -50,7 +63,9 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let Some(name) = function_name(line) else { continue };
+        let Some(name) = function_name(line) else {
+            continue;
+        };
         let indentation = line.len() - line.trim_start().len();
         let end = format!("{}}}", " ".repeat(indentation));
         if let Some(length) = lines[at..].iter().position(|line| *line == end) {
@@ -66,7 +81,11 @@ fn function_name(line: &str) -> Option<String> {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
     let name = rest.strip_prefix("fn ")?;
-    Some(name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+    Some(
+        name.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect(),
+    )
 }
 
 #[cfg(test)]

@@ -38,7 +38,10 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn marks(name: &str) -> (String, String) {
-    (format!("<!-- generated: {name} -->\n"), format!("<!-- end: {name} -->\n"))
+    (
+        format!("<!-- generated: {name} -->\n"),
+        format!("<!-- end: {name} -->\n"),
+    )
 }
 
 /// Replaces a part of a file.
@@ -85,13 +88,22 @@ fn actions() -> String {
     };
     let rows: Vec<_> = ACTIONS
         .iter()
-        .map(|action| vec![format!("`{}`", action.name), effect(action.effect).into(), action.summary.into()])
+        .map(|action| {
+            vec![
+                format!("`{}`", action.name),
+                effect(action.effect).into(),
+                action.summary.into(),
+            ]
+        })
         .collect();
     table(&["action", "effect", "what it does"], &rows)
 }
 
 fn events() -> String {
-    let rows: Vec<_> = EVENTS.iter().map(|event| vec![format!("`{}`", event.name), event.summary.into()]).collect();
+    let rows: Vec<_> = EVENTS
+        .iter()
+        .map(|event| vec![format!("`{}`", event.name), event.summary.into()])
+        .collect();
     table(&["event", "when"], &rows)
 }
 
@@ -100,7 +112,12 @@ fn errors() -> String {
         .iter()
         .map(|code| {
             let retry = if code.is_retryable() { "yes" } else { "no" };
-            vec![format!("`{}`", code.as_str()), code.http_status().to_string(), retry.into(), code.hint().into()]
+            vec![
+                format!("`{}`", code.as_str()),
+                code.http_status().to_string(),
+                retry.into(),
+                code.hint().into(),
+            ]
         })
         .collect();
     table(&["code", "HTTP status", "retry", "hint"], &rows)
@@ -110,7 +127,11 @@ fn backends() -> String {
     let rows: Vec<_> = Backend::ALL
         .iter()
         .map(|backend| {
-            let default = if *backend == Backend::default_of_build() { " (default)" } else { "" };
+            let default = if *backend == Backend::default_of_build() {
+                " (default)"
+            } else {
+                ""
+            };
             vec![
                 format!("`{backend}`{default}"),
                 backend.kept_in().into(),
@@ -120,5 +141,14 @@ fn backends() -> String {
             ]
         })
         .collect();
-    table(&["backend", "kept in", "a commit survives", "processes at a time", "take it when"], &rows)
+    table(
+        &[
+            "backend",
+            "kept in",
+            "a commit survives",
+            "processes at a time",
+            "take it when",
+        ],
+        &rows,
+    )
 }

@@ -18,7 +18,15 @@ const BACKEND_FILES: &[&str] = &[
     "benches/store.rs",
 ];
 /// Names that say nothing.
-const EMPTY_NAMES: &[&str] = &["utils.rs", "util.rs", "helpers.rs", "helper.rs", "manager.rs", "common.rs", "misc.rs"];
+const EMPTY_NAMES: &[&str] = &[
+    "utils.rs",
+    "util.rs",
+    "helpers.rs",
+    "helper.rs",
+    "manager.rs",
+    "common.rs",
+    "misc.rs",
+];
 
 /// Runs every check, and fails with all that is wrong.
 pub(crate) fn run() -> Result<()> {
@@ -62,7 +70,10 @@ fn check_manifests(problems: &mut Vec<String>) -> Result<()> {
     for package in arrows::packages()? {
         let manifest = fs::read_to_string(root().join(&package.name).join("Cargo.toml"))?;
         if !manifest.contains("[lints]\nworkspace = true") {
-            problems.push(format!("{}/Cargo.toml does not take the workspace's lints", package.name));
+            problems.push(format!(
+                "{}/Cargo.toml does not take the workspace's lints",
+                package.name
+            ));
         }
     }
     Ok(())
@@ -70,7 +81,11 @@ fn check_manifests(problems: &mut Vec<String>) -> Result<()> {
 
 fn check_names(problems: &mut Vec<String>) -> Result<()> {
     for file in functions::rust_files(&root())? {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if EMPTY_NAMES.contains(&name.as_str()) {
             problems.push(format!("{}: the name says nothing", file.display()));
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::evaluate::Write;
 use crate::error::{ErrorKind, StoreError};
 use crate::head::{Anchor, Head};
 use crate::key::Key;
@@ -53,6 +54,40 @@ impl<'a> RangeCollector<'a> {
         self.bytes += record.image.body_bytes();
         self.records.push(record);
         Ok(true)
+    }
+
+    /// Fills the page from stored records and from writes that overlay them, both in key order.
+    ///
+    /// # Errors
+    /// Those of `stored`, and of [`take`](Self::take).
+    pub fn take_merged<'o>(
+        &mut self,
+        stored: impl Iterator<Item = Result<Versioned>>,
+        overlay: impl Iterator<Item = (&'o Key, &'o Write)>,
+    ) -> Result<()> {
+        let (mut stored, mut overlay) = (stored.peekable(), overlay.peekable());
+        loop {
+            let is_overlaid = match (overlay.peek(), stored.peek()) {
+                (None, None) => return Ok(()),
+                (Some((key, _)), Some(Ok(record))) => *key <= record.key(),
+                (Some(_), None) => true,
+                (_, Some(_)) => false,
+            };
+            let record = if is_overlaid {
+                let Some((key, write)) = overlay.next() else {
+                    return Ok(());
+                };
+                stored.next_if(|row| row.as_ref().is_ok_and(|record| record.key() == key));
+                write.clone()
+            } else {
+                stored.next().transpose()?
+            };
+            if let Some(record) = record
+                && !self.take(record)?
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// The page as of `revision`.
