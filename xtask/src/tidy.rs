@@ -40,7 +40,7 @@ pub(crate) fn run() -> Result<()> {
         problems.push(format!("{stale:#}"));
     }
     if problems.is_empty() {
-        println!("tidy");
+        eprintln!("tidy");
         return Ok(());
     }
     bail!("{} problems:\n  {}", problems.len(), problems.join("\n  "))

@@ -81,8 +81,8 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
 /// What lies in a folder, with contents.
 fn listing(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
+        .expect("the folder is there")
+        .map(|file| file.expect("the folder can be listed").path())
         .map(|path| (path.clone(), std::fs::read(path).ok()))
         .collect();
     files.sort();

@@ -28,7 +28,8 @@ fn many(folder: &std::path::Path, count: usize) -> std::path::PathBuf {
             (name, entry)
         })
         .collect();
-    std::fs::write(&path, serde_json::to_vec(&entries).unwrap()).unwrap();
+    let json = serde_json::to_vec(&entries).expect("string keys");
+    std::fs::write(&path, json).expect("the folder is ours");
     path
 }
 
