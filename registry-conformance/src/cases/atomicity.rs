@@ -9,6 +9,7 @@ use crate::subject::Subject;
 
 pub(super) const CASES: &[Case] = &[
     case!(any, all_mutations_apply_together),
+    case!(any, change_keeps_the_creation_revision),
     case!(any, failed_precondition_changes_nothing),
     case!(any, failed_delete_undoes_the_puts_beside_it),
     case!(any, illegal_transaction_changes_nothing),
@@ -31,6 +32,16 @@ fn all_mutations_apply_together(subject: &Subject) -> Verdict {
     assert_eq!(store.get("old")?, None);
     assert_eq!(store.head()?.tally.counts.total(), 2);
     store.verify_clean()
+}
+
+fn change_keeps_the_creation_revision(subject: &Subject) -> Verdict {
+    let store = subject.open()?;
+    store.apply(put("a", "1"))?;
+    store.commit(vec![put("b", "1"), put("a", "2"), put("a", "3")])?;
+    let record = store.get("a")?;
+    let found = record.map(|record| (record.created, record.modified));
+    assert_eq!(found, Some((Revision(1), Revision(4))));
+    Ok(())
 }
 
 fn failed_precondition_changes_nothing(subject: &Subject) -> Verdict {

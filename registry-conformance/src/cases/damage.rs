@@ -236,6 +236,16 @@ fn assert_no_wrong_answer(store: &Handle, truth: &Truth) -> bool {
             is_complete &= found.eq(revisions.iter().copied());
         }
     }
+    for entry in log {
+        if let Ok(found) = store.find(entry.commit.id) {
+            let found = found.map(|commit| commit.revision);
+            assert!(
+                found.is_none_or(|found| found == entry.commit.revision),
+                "a wrong revision for an id: {found:?}"
+            );
+            is_complete &= found.is_some();
+        }
+    }
     if let Ok(found) = store.notes() {
         for note in &found {
             assert!(truth.notes.contains(note), "a wrong note: {note:?}");

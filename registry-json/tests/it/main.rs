@@ -78,7 +78,10 @@ fn torn_tail_is_cut_off_and_the_rest_stays() {
     let path = crashed(folder.path(), 5);
     let segment = last_segment(&path);
     let whole = fs::read(&segment).unwrap();
-    let line = whole.split_inclusive(|byte| *byte == b'\n').last().unwrap();
+    let line = whole
+        .split_inclusive(|byte| *byte == b'\n')
+        .next_back()
+        .unwrap();
     let good = whole.len() - line.len();
     for end in [good + 1, good + line.len() / 2, whole.len() - 1] {
         fs::write(&segment, &whole[..end]).unwrap();
