@@ -58,6 +58,9 @@ pub enum CodecError {
         /// Its own words.
         detail: String,
     },
+    /// A backend's own fact has another form.
+    #[error("cannot read the fact: {0}")]
+    Fact(String),
     /// The value was read and breaks a rule of the model.
     #[error("the value breaks a rule: {0}")]
     Model(#[from] ModelError),

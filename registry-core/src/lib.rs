@@ -1,11 +1,13 @@
 //! The model, the store contract and the engine of the harness service registry.
 //!
 //! Read top-down: [`model`] has the values, [`RegistryStore`] the contract of a backend, [`MemoryStore`] the contract in
-//! its simplest form, and `engine` what happens between a command and the events that tell of it.
+//! its simplest form, and [`engine`] what happens between a command and the events that tell of it.
 
 pub mod codec;
 pub mod commit;
 pub mod durable;
+pub mod engine;
+pub mod legacy;
 pub mod limits;
 pub mod model;
 pub mod portable;

@@ -54,6 +54,20 @@ impl LogEntry {
         }
     }
 
+    /// Size of the records in it, in bytes of their canonical form.
+    pub fn body_bytes(&self) -> usize {
+        let images = self.commit.changes.iter();
+        images
+            .flat_map(|change| change.before.iter().chain(&change.after))
+            .map(|image| image.body_bytes())
+            .sum()
+    }
+
+    /// Whether it changed a key.
+    pub fn touches(&self, key: &Key) -> bool {
+        self.commit.changes.iter().any(|change| change.key == *key)
+    }
+
     /// Whether the hash is that of its content.
     pub fn is_intact(&self) -> bool {
         self.hash == chain_hash(&self.previous, &self.commit)

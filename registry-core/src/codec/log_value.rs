@@ -110,6 +110,38 @@ pub fn encode_log_value(entries: &[Arc<LogEntry>]) -> Vec<u8> {
     bytes
 }
 
+/// Writes a group as log values that a reader accepts, each with the revision of its first entry.
+///
+/// A group is one value unless the records in it add up to more than half of [`LOG_VALUE_BYTES_MAX`].
+///
+/// # Errors
+/// [`CodecError::Limit`] where a single entry is larger than that.
+pub fn encode_log_values(
+    entries: &[Arc<LogEntry>],
+) -> Result<Vec<(Revision, Vec<u8>)>, CodecError> {
+    let mut values = Vec::with_capacity(1);
+    let mut rest = entries;
+    while let Some(first) = rest.first() {
+        let mut bytes = 0;
+        let more = rest.iter().take_while(|entry| {
+            bytes += entry.body_bytes();
+            bytes <= LOG_VALUE_BYTES_MAX / 2
+        });
+        let (group, tail) = rest.split_at(more.count().max(1));
+        let value = encode_log_value(group);
+        if value.len() > LOG_VALUE_BYTES_MAX {
+            return Err(CodecError::Limit {
+                unit: "bytes",
+                max: LOG_VALUE_BYTES_MAX,
+                found: value.len(),
+            });
+        }
+        values.push((first.commit.revision, value));
+        rest = tail;
+    }
+    Ok(values)
+}
+
 /// Reads the entries of a log value.
 ///
 /// # Errors

@@ -7,12 +7,16 @@ mod bincode;
 mod depth;
 mod fcode;
 mod log_value;
+mod meta;
 mod stored;
 mod value;
 
 use std::fmt;
 
-pub use self::log_value::{LogValue, decode_log_value, encode_log_value, peek_log_value};
+pub use self::log_value::{
+    LogValue, decode_log_value, encode_log_value, encode_log_values, peek_log_value,
+};
+pub use self::meta::{decode_meta, encode_meta, seal_bytes, unseal_bytes};
 pub use self::value::{decode_value, encode_value};
 
 use crate::error::CodecError;

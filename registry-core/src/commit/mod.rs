@@ -4,13 +4,19 @@
 //! These are functions and values, no second trait: a backend calls them between its own reads and writes.
 
 mod evaluate;
+mod interval;
+mod page;
 mod recent;
+mod replay;
 mod restore;
 mod tip;
 mod verify;
 
 pub use self::evaluate::{Evaluation, Write, check_group, evaluate};
+pub use self::interval::IntervalSync;
+pub use self::page::{ChangeCollector, RangeCollector};
 pub use self::recent::Recent;
+pub use self::replay::replay;
 pub use self::restore::Restoration;
 pub use self::tip::Tip;
 pub use self::verify::Verification;

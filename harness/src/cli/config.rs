@@ -1,0 +1,461 @@
+//! Configuration: flag > environment > file > default, each value with its origin.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use clap::{Args, Subcommand};
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use harness::backends::Backend;
+use harness::core::Durability;
+use harness::core::engine::EngineConfig;
+use registry_api::{Access, Authenticator, Token};
+use registry_ws::WsConfig;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::exit::Usage;
+use super::output::{self, Format};
+
+/// The file that is read where none is named.
+const DEFAULT_FILE: &str = "/etc/harness/config.toml";
+/// The port that is taken where none is named.
+const DEFAULT_BIND: &str = "127.0.0.1:9402";
+
+/// Verbs of `harness config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Prints every setting in force.
+    Show {
+        /// Says where each value comes from.
+        #[arg(long)]
+        origin: bool,
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// Settings that may be given as flags.
+#[derive(Debug, Default, Args, Serialize)]
+pub(crate) struct Flags {
+    /// Configuration file (TOML); HARNESS_CONFIG, else /etc/harness/config.toml where there is one.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Where the registry is kept: memory, json, sled, redb or sqlite.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry_backend: Option<String>,
+    /// File or folder of the registry.
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry_path: Option<PathBuf>,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bind: Option<String>,
+    /// When a commit is safe: synced, or interval[:1s].
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durability: Option<String>,
+    /// Room for the store's own cache, in MiB.
+    #[arg(long, value_name = "MIB")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_mib: Option<usize>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as harness=debug.
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_level: Option<String>,
+}
+
+/// Every setting of the daemon.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Name of the backend; empty where the path says it, or the default of the build.
+    pub(crate) registry_backend: String,
+    /// Path of the store; empty is the default path.
+    pub(crate) registry_path: PathBuf,
+    pub(crate) bind: String,
+    durability: String,
+    cache_mib: usize,
+    pub(crate) log_level: String,
+    /// A token with write access, beside those of the file.
+    token: String,
+    tokens: Vec<TokenSetting>,
+    origins: Vec<String>,
+    connections_max: usize,
+    frame_bytes_max: usize,
+    message_bytes_max: usize,
+    /// 0 is unlimited.
+    requests_per_second: u32,
+    requests_in_flight_max: usize,
+    subscriptions_max: usize,
+    queued_bytes_max: usize,
+    handshake_timeout: String,
+    ping_interval: String,
+    write_timeout: String,
+    queue_commands_max: usize,
+    log_age_max: String,
+    log_commits_max: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenSetting {
+    name: String,
+    secret: String,
+    /// `read` or `write`.
+    access: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let (ws, engine) = (WsConfig::default(), EngineConfig::default());
+        Self {
+            registry_backend: String::new(),
+            registry_path: PathBuf::new(),
+            bind: DEFAULT_BIND.to_owned(),
+            durability: "synced".to_owned(),
+            cache_mib: 64,
+            log_level: "info".to_owned(),
+            token: String::new(),
+            tokens: Vec::new(),
+            origins: Vec::new(),
+            connections_max: ws.connections_max,
+            frame_bytes_max: ws.frame_bytes_max,
+            message_bytes_max: ws.message_bytes_max,
+            requests_per_second: 0,
+            requests_in_flight_max: ws.requests_in_flight_max,
+            subscriptions_max: ws.subscriptions_max,
+            queued_bytes_max: ws.queued_bytes_max,
+            handshake_timeout: "10s".to_owned(),
+            ping_interval: "20s".to_owned(),
+            write_timeout: "30s".to_owned(),
+            queue_commands_max: engine.queue_commands_max,
+            log_age_max: "90d".to_owned(),
+            log_commits_max: engine.log_commits_max,
+        }
+    }
+}
+
+/// Settings with the origin of each.
+pub(crate) struct Layered {
+    pub(crate) settings: Settings,
+    figment: Figment,
+}
+
+impl Layered {
+    /// Reads every layer.
+    ///
+    /// # Errors
+    /// [`Usage`] with key, value and origin.
+    pub(crate) fn read(flags: &Flags) -> Result<Self> {
+        let named = flags
+            .config
+            .clone()
+            .or_else(|| std::env::var_os("HARNESS_CONFIG").map(PathBuf::from));
+        let mut figment = Figment::from(Serialized::defaults(Settings::default()));
+        match &named {
+            Some(file) if !file.is_file() => {
+                return Err(Usage(format!("config: there is no file {}", file.display())).into());
+            }
+            Some(file) => figment = figment.merge(Toml::file_exact(file)),
+            None if Path::new(DEFAULT_FILE).is_file() => {
+                figment = figment.merge(Toml::file_exact(DEFAULT_FILE));
+            }
+            None => {}
+        }
+        let figment = figment
+            .merge(seed_names())
+            .merge(own_names())
+            .merge(Serialized::defaults(flags));
+        let settings = figment
+            .extract::<Settings>()
+            .map_err(|error| Usage(explain(&error)))?;
+        Ok(Self { settings, figment })
+    }
+
+    fn origin(&self, key: &str) -> String {
+        let Some(metadata) = self.figment.find_metadata(key) else {
+            return "default".to_owned();
+        };
+        match &metadata.source {
+            Some(figment::Source::File(file)) => format!("file {}", file.display()),
+            _ if metadata.name.contains("environment") => "environment".to_owned(),
+            _ if metadata.name.contains("Flags") => "flag".to_owned(),
+            _ => "default".to_owned(),
+        }
+    }
+}
+
+/// `HARNESS_REGISTRY_PATH` and the like; tokens by name are for the file.
+fn own_names() -> Env {
+    let keys = json!(Settings::default());
+    let keys: Vec<String> = keys
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .collect();
+    Env::prefixed("HARNESS_").filter(move |key| keys.iter().any(|known| key == known.as_str()))
+}
+
+/// Names that the signed-descriptor registry used; ours win over them.
+fn seed_names() -> Env {
+    Env::raw()
+        .only(&["BIND", "REGISTRY_DB", "LOG_LEVEL"])
+        .map(|key| match key.as_str() {
+            "REGISTRY_DB" => "registry_path".into(),
+            other => other.to_ascii_lowercase().into(),
+        })
+}
+
+fn explain(error: &figment::Error) -> String {
+    let origin = error
+        .metadata
+        .as_ref()
+        .map(|metadata| metadata.name.to_string())
+        .unwrap_or_default();
+    format!(
+        "configuration: {}: {} ({origin})",
+        error.path.join("."),
+        error.kind
+    )
+}
+
+/// Prints the settings.
+pub(crate) fn run(verb: &Verb, format: Format) -> Result<ExitCode> {
+    let Verb::Show { origin, flags } = verb;
+    let layered = Layered::read(flags)?;
+    layered.settings.check()?;
+    let mut shown = json!(layered.settings);
+    hide_secrets(&mut shown);
+    if *origin {
+        let rows: Vec<Value> = shown
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(
+                |(key, value)| json!({ "key": key, "value": value, "origin": layered.origin(key) }),
+            )
+            .collect();
+        output::print_list(
+            format,
+            &rows,
+            &[
+                ("KEY", |row| output::text(&row["key"])),
+                ("VALUE", |row| output::text(&row["value"])),
+                ("ORIGIN", |row| output::text(&row["origin"])),
+            ],
+        )?;
+    } else {
+        output::print_one(format, &shown)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hide_secrets(shown: &mut Value) {
+    if shown["token"] != "" {
+        shown["token"] = json!("(set)");
+    }
+    for token in shown["tokens"].as_array_mut().into_iter().flatten() {
+        token["secret"] = json!("(set)");
+    }
+}
+
+/// A setting that makes no sense, told by key, value and what is allowed.
+fn bad(key: &str, value: &dyn std::fmt::Display, allowed: &str) -> anyhow::Error {
+    anyhow!(Usage(format!(
+        "{key}: expected {allowed}, found {value:?}",
+        value = value.to_string()
+    )))
+}
+
+fn duration(key: &str, text: &str) -> Result<Duration> {
+    let number_end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_end);
+    let millis_each = match unit {
+        "ms" => Some(1),
+        "s" => Some(1000),
+        "m" => Some(60 * 1000),
+        "h" => Some(60 * 60 * 1000),
+        "d" => Some(24 * 60 * 60 * 1000),
+        _ => None,
+    };
+    let millis = number
+        .parse::<u64>()
+        .ok()
+        .zip(millis_each)
+        .and_then(|(number, each)| number.checked_mul(each));
+    let millis = millis.filter(|millis| *millis > 0);
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| bad(key, &text, "a duration such as 500ms, 30s, 5m, 2h or 90d"))
+}
+
+impl Settings {
+    /// Checks every setting, so that nothing is begun with one that makes no sense.
+    ///
+    /// # Errors
+    /// [`Usage`] with key, value and what is allowed.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.backend()?;
+        self.durability()?;
+        self.ws()?;
+        self.engine()?;
+        Ok(())
+    }
+
+    /// The backend that was named.
+    pub(crate) fn backend(&self) -> Result<Option<Backend>> {
+        if self.registry_backend.is_empty() {
+            return Ok(None);
+        }
+        let backend = Backend::from_str(&self.registry_backend)
+            .map_err(|error| Usage(format!("registry_backend: {error}")))?;
+        if backend.is_built_in() {
+            return Ok(Some(backend));
+        }
+        Err(bad("registry_backend", &backend, "a backend of this build"))
+    }
+
+    /// When a commit is safe.
+    pub(crate) fn durability(&self) -> Result<Durability> {
+        match self.durability.split_once(':') {
+            None if self.durability == "synced" => Ok(Durability::Synced),
+            None if self.durability == "interval" => {
+                Ok(Durability::Interval(Duration::from_secs(1)))
+            }
+            Some(("interval", span)) => Ok(Durability::Interval(duration("durability", span)?)),
+            _ => Err(bad(
+                "durability",
+                &self.durability,
+                "synced, interval or interval:500ms",
+            )),
+        }
+    }
+
+    /// Room for the store's own cache, in bytes.
+    pub(crate) fn cache_bytes(&self) -> Result<usize> {
+        let bytes = self
+            .cache_mib
+            .checked_mul(1024 * 1024)
+            .filter(|_| (1..=1024 * 1024).contains(&self.cache_mib));
+        bytes.ok_or_else(|| bad("cache_mib", &self.cache_mib, "1 to 1048576"))
+    }
+
+    /// The bounds of the engine.
+    pub(crate) fn engine(&self) -> Result<EngineConfig> {
+        if self.queue_commands_max == 0 {
+            return Err(bad("queue_commands_max", &0, "at least 1"));
+        }
+        Ok(EngineConfig {
+            queue_commands_max: self.queue_commands_max,
+            log_age_max: duration("log_age_max", &self.log_age_max)?,
+            log_commits_max: self.log_commits_max,
+            ..EngineConfig::default()
+        })
+    }
+
+    /// The bounds of the WebSocket face.
+    pub(crate) fn ws(&self) -> Result<WsConfig> {
+        let counts = [
+            ("connections_max", self.connections_max),
+            ("requests_in_flight_max", self.requests_in_flight_max),
+            ("subscriptions_max", self.subscriptions_max),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(bad(key, &0, "at least 1"));
+        }
+        let sizes = [
+            ("frame_bytes_max", self.frame_bytes_max),
+            ("message_bytes_max", self.message_bytes_max),
+            ("queued_bytes_max", self.queued_bytes_max),
+        ];
+        if let Some((key, size)) = sizes
+            .into_iter()
+            .find(|(_, size)| !(1024..=256 * 1024 * 1024).contains(size))
+        {
+            return Err(bad(key, &size, "1024 to 268435456 bytes"));
+        }
+        Ok(WsConfig {
+            authenticator: Authenticator::new(self.tokens()?),
+            origins: self.origins.clone(),
+            connections_max: self.connections_max,
+            frame_bytes_max: self.frame_bytes_max,
+            message_bytes_max: self.message_bytes_max,
+            requests_per_second: NonZeroU32::new(self.requests_per_second),
+            requests_in_flight_max: self.requests_in_flight_max,
+            subscriptions_max: self.subscriptions_max,
+            queued_bytes_max: self.queued_bytes_max,
+            handshake_timeout: duration("handshake_timeout", &self.handshake_timeout)?,
+            ping_interval: duration("ping_interval", &self.ping_interval)?,
+            write_timeout: duration("write_timeout", &self.write_timeout)?,
+        })
+    }
+
+    fn tokens(&self) -> Result<Vec<Token>> {
+        let mut tokens = Vec::new();
+        if !self.token.is_empty() {
+            tokens.push(Token::new("token", Access::Write, &self.token));
+        }
+        for TokenSetting {
+            name,
+            secret,
+            access,
+        } in &self.tokens
+        {
+            let access = match access.as_str() {
+                "read" => Access::Read,
+                "write" => Access::Write,
+                other => {
+                    return Err(bad(
+                        &format!("tokens.{name}.access"),
+                        &other,
+                        "read or write",
+                    ));
+                }
+            };
+            if name.is_empty() || secret.is_empty() {
+                return Err(bad(&format!("tokens.{name}"), &"", "a name and a secret"));
+            }
+            tokens.push(Token::new(name.clone(), access, secret));
+        }
+        Ok(tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings
+            .check()
+            .expect_err("the setting makes no sense")
+            .to_string()
+    }
+
+    #[test]
+    fn senseless_settings_are_told_by_key_value_and_range() {
+        assert!(Settings::default().check().is_ok());
+        let error = refused(|s| s.durability = "never".into());
+        assert!(
+            error.contains("durability") && error.contains("never") && error.contains("synced"),
+            "{error}"
+        );
+        assert!(refused(|s| s.ping_interval = "0s".into()).starts_with("ping_interval"));
+        assert!(refused(|s| s.connections_max = 0).starts_with("connections_max"));
+        assert!(refused(|s| s.message_bytes_max = 1).starts_with("message_bytes_max"));
+        assert!(refused(|s| s.registry_backend = "etcd".into()).starts_with("registry_backend"));
+    }
+}

@@ -1,0 +1,321 @@
+//! The daemon: one store, one registry, one port.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use harness::backends::{Backend, OpenOptions};
+use harness::core::engine::{self, Driver};
+use harness::core::{OpenMode, SystemClock};
+use harness::store::{Location, Source, migrate};
+use registry_api::Api;
+use registry_ws::{WsConfig, WsServer};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
+use tracing_subscriber::EnvFilter;
+
+use super::config::{Flags, Layered, Settings};
+use super::exit::Usage;
+use super::output;
+
+/// Time that connections have to take their last answers.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Time between two looks at what the log may let go of.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Verbs of `harness daemon`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Opens the registry and serves it until SIGTERM or ctrl-c.
+    Start {
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// Runs the daemon.
+pub(crate) async fn run(verb: Verb) -> Result<ExitCode> {
+    let Verb::Start { flags } = verb;
+    let Settings { log_level, .. } = Layered::read(&flags)?.settings;
+    let filter = EnvFilter::try_new(&log_level).map_err(|error| {
+        Usage(format!(
+            "log_level: expected a level or a filter, found {log_level:?}: {error}"
+        ))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    start(&Layered::read(&flags)?.settings).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Signals that ask the daemon to end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn start(settings: &Settings) -> Result<()> {
+    settings.check()?;
+    let ws = settings.ws()?;
+    let addr = listen_address(settings, &ws)?;
+    let mut stop = Stop::new()?;
+    // The port is taken first: a daemon that cannot have it leaves the store alone.
+    let listener = TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("listen on {addr}"))?;
+    let location = place(settings)?;
+    let (registry, driver) = open(settings, &location).await?;
+    let driving = tokio::spawn(driver.run());
+    let server = WsServer::new(Api::new(registry.clone()), ws);
+    tell_ready(&registry, &location, listener.local_addr()?)?;
+
+    let accepting = tokio::spawn(accept(listener, server.clone()));
+    let retaining = tokio::spawn(retain(registry.clone()));
+    let mut driving = std::pin::pin!(driving);
+    tokio::select! {
+        () = stop.wait() => tracing::info!("ending: connections take their last answers"),
+        ended = &mut driving => return Ok(ended.context("the driver panicked")??),
+    }
+    accepting.abort();
+    retaining.abort();
+    server.begin_close();
+    let drained = tokio::time::timeout(DRAIN, async {
+        while server.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(
+            connections = server.connections(),
+            "connections that did not end are cut off"
+        );
+    }
+    registry.begin_close();
+    driving.await.context("the driver panicked")??;
+    tracing::info!("ended: the store is closed");
+    Ok(())
+}
+
+/// The address to listen on. Beyond the loopback a token is required.
+fn listen_address(settings: &Settings, ws: &WsConfig) -> Result<SocketAddr> {
+    let bind = &settings.bind;
+    let addr: SocketAddr = bind
+        .replace("localhost", "127.0.0.1")
+        .parse()
+        .map_err(|_| {
+            Usage(format!(
+                "bind: expected an address and a port such as 127.0.0.1:9402, found {bind:?}"
+            ))
+        })?;
+    if addr.ip().is_loopback() || ws.authenticator.is_required() {
+        return Ok(addr);
+    }
+    let problem = format!(
+        "bind: {addr} can be reached from elsewhere, so a token is required: set HARNESS_TOKEN"
+    );
+    Err(Usage(problem).into())
+}
+
+/// Where the store is, or will be.
+fn place(settings: &Settings) -> Result<Location> {
+    let named = settings.backend()?;
+    if settings.registry_path.as_os_str().is_empty() {
+        let backend = named.unwrap_or_else(Backend::default_of_build);
+        let folder = default_folder(backend)?;
+        return Ok(Location {
+            backend,
+            path: folder.join("registry").with_extension(backend.extension()),
+        });
+    }
+    let path = &settings.registry_path;
+    match named {
+        Some(backend) => Ok(Location {
+            backend,
+            path: path.clone(),
+        }),
+        None => Ok(path
+            .to_str()
+            .map(str::parse)
+            .transpose()
+            .map_err(Usage)?
+            .unwrap_or_else(|| Location::of_path(path))),
+    }
+}
+
+/// `/var/lib/harness` where it can be written, else the user's own data folder.
+fn default_folder(backend: Backend) -> Result<PathBuf> {
+    let system = Path::new("/var/lib/harness");
+    if backend == Backend::Memory || is_writable(system) {
+        return Ok(system.to_path_buf());
+    }
+    let data = std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share"));
+    let folder = data
+        .or_else(home)
+        .context("registry_path: neither XDG_DATA_HOME nor HOME is set; name a path")?;
+    let folder = folder.join("harness");
+    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Whether files can be made in a folder, which is made where it is missing.
+fn is_writable(folder: &Path) -> bool {
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    let is_writable = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .is_ok();
+    // It is empty, and its name is ours: where it stays it harms nobody.
+    drop(std::fs::remove_file(probe));
+    is_writable
+}
+
+async fn open(settings: &Settings, location: &Location) -> Result<(engine::Registry, Driver)> {
+    if location.backend != Backend::Memory {
+        migrate_legacy(location).await?;
+        if let Some(folder) = location
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("create {}", folder.display()))?;
+        }
+    }
+    let options = OpenOptions {
+        mode: OpenMode::OpenOrCreate,
+        durability: settings.durability()?,
+        cache_bytes: settings.cache_bytes()?,
+    };
+    let place = location.clone();
+    // A memory store is volatile, whatever else is asked of those that persist.
+    let store = tokio::task::spawn_blocking(move || place.open(&options))
+        .await
+        .context("open the store")??;
+    Ok(engine::Registry::open(store, settings.engine()?, Arc::new(SystemClock::new())).await?)
+}
+
+/// Migrates a legacy file that lies where the store would be. The file is kept.
+async fn migrate_legacy(location: &Location) -> Result<()> {
+    let legacy = location.path.with_extension("json");
+    let found = Source::of(Location {
+        backend: Backend::Json,
+        path: legacy.clone(),
+    });
+    let Source::Legacy(file) = found else {
+        return Ok(());
+    };
+    let kept = if file == location.path {
+        // The store's own projection will have this name.
+        let kept = file.with_extension("json.migrated");
+        if kept.symlink_metadata().is_ok() {
+            return Err(Usage(format!(
+                "{} is in the way of keeping the migrated file",
+                kept.display()
+            ))
+            .into());
+        }
+        std::fs::rename(&file, &kept)?;
+        kept
+    } else if location.exists() {
+        return Ok(());
+    } else {
+        file.clone()
+    };
+    let migrated = migrate(
+        &Source::Legacy(kept.clone()),
+        location,
+        false,
+        &mut |_, _| {},
+    )
+    .await;
+    let migrated = match migrated {
+        Ok(migrated) => migrated,
+        Err(error) => {
+            if kept != file {
+                std::fs::rename(&kept, &file)?;
+            }
+            return Err(error)
+                .context("migrate the registry file that lies where the store would be");
+        }
+    };
+    for warning in &migrated.warnings {
+        tracing::warn!(%warning, "migrated");
+    }
+    tracing::info!(services = migrated.records, from = %kept.display(), to = %location, "migrated; the file is kept");
+    Ok(())
+}
+
+fn tell_ready(registry: &engine::Registry, location: &Location, addr: SocketAddr) -> Result<()> {
+    let view = registry.stale_view();
+    let capabilities = registry.capabilities();
+    let path = match location.backend {
+        Backend::Memory => "-".to_owned(),
+        _ => location.path.display().to_string(),
+    };
+    let (backend, durability) = (capabilities.backend, capabilities.durability);
+    let (revision, services) = (view.revision(), view.len());
+    output::print_line(&format!(
+        "ready ws://{addr}/ws backend={backend} durability={durability} path={path} revision={revision} services={services}"
+    ))
+}
+
+async fn accept(listener: TcpListener, server: WsServer) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Answers are small and wanted at once; a system that refuses is only slower.
+                drop(stream.set_nodelay(true));
+                let handler = server.accept(stream.compat(), peer);
+                tokio::spawn(async move {
+                    if let Err(ended) = handler.handle().await {
+                        tracing::debug!(%peer, %ended, "a connection ended");
+                    }
+                });
+            }
+            Err(error) => {
+                // Such as too many open files: they become fewer again.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn retain(registry: engine::Registry) {
+    let mut interval = tokio::time::interval(RETENTION_INTERVAL);
+    loop {
+        interval.tick().await;
+        match registry.enforce_retention().await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "log entries were compacted"),
+            Err(error) => tracing::warn!(%error, "the log could not be compacted"),
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! `harness service`: the actions of the protocol as commands.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::Target;
+use super::entry::{self, EntryArgs};
+use super::output::{self, Column, Format, text};
+use super::watch::{self, WatchArgs};
+
+/// Verbs of `harness service`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Puts an entry under its name, new or not.
+    Register {
+        #[command(flatten)]
+        entry: Box<EntryArgs>,
+        #[command(flatten)]
+        write: WriteArgs,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists services.
+    List {
+        #[command(flatten)]
+        filter: FilterArgs,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Shows one service.
+    Get {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Removes an entry.
+    Deregister {
+        name: String,
+        #[command(flatten)]
+        write: WriteArgs,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Sets the run state: registered, starting, running, stopping, stopped or failed[:REASON].
+    SetState {
+        name: String,
+        state: String,
+        #[command(flatten)]
+        write: WriteArgs,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Tells what a health check observed: passing, warning, critical or unknown.
+    ReportHealth {
+        name: String,
+        health: String,
+        /// The check's own words.
+        #[arg(long, value_name = "TEXT")]
+        message: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists the endpoints of services.
+    Endpoints {
+        #[command(flatten)]
+        filter: FilterArgs,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists what a service needs, or with --up what needs it.
+    Dependencies {
+        name: String,
+        /// What needs it instead of what it needs.
+        #[arg(long)]
+        up: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lists what happened to a service, from the log.
+    History {
+        name: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Prints every change as it comes, from a snapshot on or after a revision.
+    Watch {
+        #[command(flatten)]
+        watch: WatchArgs,
+        #[command(flatten)]
+        filter: FilterArgs,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// What every write may say.
+#[derive(Debug, Args)]
+pub(crate) struct WriteArgs {
+    /// Only if the service is at this revision; 0 is absent.
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
+    /// Why; goes into the log.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Your name for this one change: sent again, it is answered and not applied again.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+/// Which services.
+#[derive(Debug, Default, Args)]
+pub(crate) struct FilterArgs {
+    /// The name begins so.
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
+    /// The run state is this; may be repeated.
+    #[arg(long, value_name = "STATE")]
+    state: Vec<String>,
+    /// The health is this; may be repeated.
+    #[arg(long, value_name = "HEALTH")]
+    health: Vec<String>,
+    /// An endpoint speaks this.
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<String>,
+    /// It depends on this service.
+    #[arg(long, value_name = "NAME")]
+    depends_on: Option<String>,
+}
+
+impl FilterArgs {
+    /// The filter of the protocol.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut filter = json!({ "states": self.state, "health": self.health });
+        for (key, value) in [
+            ("prefix", &self.prefix),
+            ("protocol", &self.protocol),
+            ("depends_on", &self.depends_on),
+        ] {
+            if let Some(value) = value {
+                filter[key] = json!(value);
+            }
+        }
+        filter
+    }
+}
+
+impl WriteArgs {
+    fn add_to(&self, mut params: Value) -> Value {
+        let Self {
+            if_revision,
+            reason,
+            idempotency_key,
+        } = self;
+        if let Some(revision) = if_revision {
+            params["expect_revision"] = json!(revision);
+        }
+        if let Some(reason) = reason {
+            params["reason"] = json!(reason);
+        }
+        if let Some(key) = idempotency_key {
+            params["idempotency_key"] = json!(key);
+        }
+        params
+    }
+}
+
+const SERVICE_COLUMNS: &[Column] = &[
+    ("NAME", |row| text(&row["name"])),
+    ("VERSION", |row| text(&row["version"])),
+    ("STATE", |row| text(&state_name(&row["state"]))),
+    ("HEALTH", |row| text(&row["last_health_check"]["status"])),
+    ("ENDPOINTS", |row| {
+        row["endpoints"].as_array().map_or(0, Vec::len).to_string()
+    }),
+    ("REVISION", |row| text(&row["revision"])),
+];
+
+const ENDPOINT_COLUMNS: &[Column] = &[
+    ("SERVICE", |row| text(&row["service"])),
+    ("NAME", |row| text(&row["name"])),
+    ("ADDRESS", |row| text(&row["address"])),
+    ("PROTOCOL", |row| text(&row["protocol"])),
+    ("STATE", |row| text(&state_name(&row["state"]))),
+    ("HEALTH", |row| text(&row["health"])),
+];
+
+const DEPENDENCY_COLUMNS: &[Column] = &[
+    ("NAME", |row| text(&row["name"])),
+    ("DISTANCE", |row| text(&row["distance"])),
+    ("KNOWN", |row| text(&row["is_known"])),
+];
+
+const HISTORY_COLUMNS: &[Column] = &[
+    ("REVISION", |row| text(&row["revision"])),
+    ("TIME", |row| text(&row["time"])),
+    ("ACTION", |row| text(&row["action"])),
+    ("ACTOR", |row| text(&row["actor"])),
+    ("STATE", |row| text(&state_name(&row["after"]["state"]))),
+    ("VERSION", |row| text(&row["after"]["version"])),
+    ("REASON", |row| text(&row["reason"])),
+];
+
+/// The name of a state, whose failure has its reason inside.
+pub(crate) fn state_name(state: &Value) -> Value {
+    match state.as_object().and_then(|failed| failed.keys().next()) {
+        Some(name) => json!(name),
+        None => state.clone(),
+    }
+}
+
+/// Runs a verb.
+pub(crate) async fn run(verb: Verb, format: Format) -> Result<ExitCode> {
+    match verb {
+        Verb::Register {
+            entry,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "service": entry.entry()? }));
+            change(&target, format, "register_service", params, true).await?;
+        }
+        Verb::Deregister {
+            name,
+            write,
+            target,
+        } => {
+            change(
+                &target,
+                format,
+                "deregister_service",
+                write.add_to(json!({ "name": name })),
+                false,
+            )
+            .await?;
+        }
+        Verb::SetState {
+            name,
+            state,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "name": name, "state": entry::state(&state)? }));
+            change(&target, format, "set_service_state", params, false).await?;
+        }
+        Verb::ReportHealth {
+            name,
+            health,
+            message,
+            target,
+        } => {
+            let params = json!({ "name": name, "status": health, "message": message });
+            change(&target, format, "report_health", params, false).await?;
+        }
+        Verb::Get { name, target } => {
+            let service = ask(&target, "get_service", json!({ "name": name })).await?;
+            output::print_one(format, &service)?;
+        }
+        Verb::List { filter, target } => {
+            let services = list(&target, "list_services", "services", &filter).await?;
+            output::print_list(format, &services, SERVICE_COLUMNS)?;
+        }
+        Verb::Endpoints { filter, target } => {
+            let endpoints = list(&target, "list_endpoints", "endpoints", &filter).await?;
+            output::print_list(format, &endpoints, ENDPOINT_COLUMNS)?;
+        }
+        Verb::Dependencies { name, up, target } => {
+            let direction = if up { "up" } else { "down" };
+            let params = json!({ "name": name, "direction": direction });
+            let found = ask(&target, "service_dependencies", params).await?;
+            output::print_list(format, array(&found["services"]), DEPENDENCY_COLUMNS)?;
+        }
+        Verb::History { name, target } => {
+            let entries = history(&target, &name).await?;
+            output::print_list(format, &entries, HISTORY_COLUMNS)?;
+        }
+        Verb::Watch {
+            watch,
+            filter,
+            target,
+        } => watch::run(&target, &watch, &filter, format).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+async fn ask(target: &Target, action: &str, params: Value) -> Result<Value> {
+    let mut client = target.open(false).await?;
+    let answer = client.call(action, &params).await;
+    client.close().await?;
+    answer
+}
+
+async fn change(
+    target: &Target,
+    format: Format,
+    action: &str,
+    params: Value,
+    may_create: bool,
+) -> Result<()> {
+    let mut client = target.open(may_create).await?;
+    let answer = client.call(action, &params).await;
+    client.close().await?;
+    let answer = answer?;
+    if format != Format::Table {
+        return output::print_one(format, &answer);
+    }
+    let did = if answer["changed"] == true {
+        "done"
+    } else {
+        "nothing to change"
+    };
+    output::print_line(&format!("{did} at revision {}", answer["revision"]))
+}
+
+/// Every page of a list, from one snapshot.
+async fn list(
+    target: &Target,
+    action: &str,
+    field: &str,
+    filter: &FilterArgs,
+) -> Result<Vec<Value>> {
+    let mut client = target.open(false).await?;
+    let mut items = Vec::new();
+    let mut params = json!({ "filter": filter.to_json() });
+    loop {
+        let mut page = client.call(action, &params).await?;
+        items.extend(
+            page[field]
+                .as_array_mut()
+                .map(std::mem::take)
+                .unwrap_or_default(),
+        );
+        if page["next_cursor"].is_null() {
+            break;
+        }
+        params["cursor"] = page["next_cursor"].take();
+    }
+    client.close().await?;
+    Ok(items)
+}
+
+async fn history(target: &Target, name: &str) -> Result<Vec<Value>> {
+    let mut client = target.open(false).await?;
+    let mut entries = Vec::new();
+    let mut params = json!({ "name": name });
+    loop {
+        let mut page = client.call("service_history", &params).await?;
+        entries.extend(
+            page["entries"]
+                .as_array_mut()
+                .map(std::mem::take)
+                .unwrap_or_default(),
+        );
+        if page["next_after"].is_null() {
+            break;
+        }
+        params["after"] = page["next_after"].take();
+    }
+    client.close().await?;
+    Ok(entries)
+}

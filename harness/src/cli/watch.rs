@@ -1,0 +1,184 @@
+//! `harness service watch`: every change once, in order, across reconnects.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use registry_api::EventMessage;
+use serde_json::{Value, json};
+
+use super::client::{Client, Target};
+use super::exit::Unreachable;
+use super::output::{self, Format, text};
+use super::service::{FilterArgs, state_name};
+
+/// Waits between attempts to connect again: doubled each time, up to the second.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LAST: Duration = Duration::from_secs(5);
+
+/// What is watched.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Begin after this revision instead of with a snapshot.
+    #[arg(long, value_name = "REVISION")]
+    after: Option<u64>,
+    /// Name of an event, such as service_registered; may be repeated.
+    #[arg(long, value_name = "EVENT")]
+    event: Vec<String>,
+}
+
+/// Where a watch has got to.
+#[derive(Debug, Default)]
+struct Position {
+    /// Everything up to here was printed.
+    resume_after: Option<u64>,
+    /// Events of the next revision that were printed.
+    printed: usize,
+    /// Events to leave out because they were printed before the connection was made again.
+    skip: usize,
+}
+
+impl Position {
+    /// Takes an event, and answers whether it is new.
+    fn take(&mut self, event: &EventMessage, revision: u64) -> bool {
+        let is_new = self.skip == 0;
+        if is_new {
+            self.printed += 1;
+        } else {
+            self.skip -= 1;
+        }
+        if event.complete {
+            *self = Self {
+                resume_after: Some(revision),
+                printed: 0,
+                skip: 0,
+            };
+        }
+        is_new
+    }
+}
+
+/// Prints events until the output is closed or the past is gone.
+pub(crate) async fn run(
+    target: &Target,
+    watch: &WatchArgs,
+    filter: &FilterArgs,
+    format: Format,
+) -> Result<()> {
+    let mut position = Position {
+        resume_after: watch.after,
+        ..Position::default()
+    };
+    let mut wait = RETRY_FIRST;
+    let mut client = target.open(false).await?;
+    loop {
+        match follow(&mut client, watch, filter, format, &mut position).await {
+            Err(error) if error.is::<Unreachable>() && target.is_daemon() => {
+                eprintln!("harness: {error}; connecting again");
+            }
+            ended => return ended,
+        }
+        client = loop {
+            tokio::time::sleep(wait).await;
+            match target.open(false).await {
+                Ok(client) => break client,
+                Err(error) if error.is::<Unreachable>() => wait = (wait * 2).min(RETRY_LAST),
+                Err(error) => return Err(error),
+            }
+        };
+        wait = RETRY_FIRST;
+        // A snapshot that was cut off begins anew; of a revision that was, the rest is missing.
+        position.skip = position.printed;
+    }
+}
+
+async fn follow(
+    client: &mut Client,
+    watch: &WatchArgs,
+    filter: &FilterArgs,
+    format: Format,
+    position: &mut Position,
+) -> Result<()> {
+    let mut params = json!({ "filter": filter.to_json() });
+    if !watch.event.is_empty() {
+        params["events"] = json!(watch.event);
+    }
+    if let Some(revision) = position.resume_after {
+        params["resume_after"] = json!(revision);
+    }
+    client.subscribe(&params).await?;
+    while let Some(event) = client.event().await? {
+        let data: Value = serde_json::from_str(event.data.get())?;
+        let revision = data["revision"].as_u64().unwrap_or_default();
+        let ends = matches!(event.event.as_str(), "lagged" | "compacted");
+        if position.take(&event, revision) {
+            print(format, &event, &data)?;
+        }
+        if ends {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn print(format: Format, event: &EventMessage, data: &Value) -> Result<()> {
+    match format {
+        Format::Table if event.event == "registry_loaded" => data["services"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .try_for_each(|service| {
+                let detail = format!(
+                    "{} {}",
+                    text(&service["version"]),
+                    text(&state_name(&service["state"]))
+                );
+                line(
+                    &service["revision"],
+                    "registry_loaded",
+                    &service["name"],
+                    &detail,
+                )
+            }),
+        Format::Table => line(
+            &data["revision"],
+            &event.event,
+            &data["service"],
+            &detail(&event.event, data),
+        ),
+        Format::Yaml => output::print_one(format, &json!({ "event": event.event, "data": data })),
+        _ => output::print_json_line(
+            &json!({ "event": event.event, "complete": event.complete, "data": data }),
+        ),
+    }
+}
+
+fn line(revision: &Value, event: &str, service: &Value, detail: &str) -> Result<()> {
+    output::print_line(&format!(
+        "{:<8} {event:<22} {:<24} {detail}",
+        text(revision),
+        text(service)
+    ))
+}
+
+fn detail(event: &str, data: &Value) -> String {
+    match event {
+        "service_state_changed" => format!(
+            "{} -> {}",
+            text(&state_name(&data["from"])),
+            text(&state_name(&data["to"]))
+        ),
+        "endpoint_updated" => text(&data["endpoints"]),
+        "health_check_result" => format!(
+            "{} {}",
+            text(&data["health"]["status"]),
+            text(&data["health"]["message"])
+        ),
+        "lagged" => format!("too slow; watch --after {}", data["resume_after"]),
+        "compacted" => format!(
+            "the log begins after revision {}; watch anew",
+            data["oldest"]
+        ),
+        _ => text(&data["version"]),
+    }
+}

@@ -1,0 +1,9 @@
+//! The binary: daemon and command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

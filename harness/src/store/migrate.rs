@@ -1,0 +1,92 @@
+//! Migration between any two backends, and from the legacy file: all or nothing, read back before it counts.
+
+use std::sync::Arc;
+
+use registry_core::{Head, RegistryStore, Result};
+
+use super::copy::{Copied, Progress, copy, read_back};
+use super::import::register_all;
+use super::legacy_file::{LegacyFile, Warning};
+use super::location::{Location, Source};
+use super::staging::Staging;
+use crate::backends::OpenOptions;
+
+/// What a migration did, or would do.
+#[derive(Debug, Clone)]
+pub struct Migrated {
+    /// Log entries at the target.
+    pub entries: u64,
+    /// Records at the target.
+    pub records: u64,
+    /// The target's head.
+    pub head: Head,
+    /// Unknown fields of a legacy file.
+    pub warnings: Vec<Warning>,
+}
+
+/// Copies a source to a target that does not exist yet. With `is_dry_run` it reads and checks everything, and writes
+/// nothing.
+///
+/// # Errors
+/// [`LegacyError`](super::LegacyError) of the file, or a store's. The target is not there then.
+pub async fn migrate(
+    source: &Source,
+    target: &Location,
+    is_dry_run: bool,
+    progress: Progress<'_>,
+) -> Result<Migrated, crate::Error> {
+    target.check_vacant()?;
+    let staging = if is_dry_run {
+        None
+    } else {
+        Some(Staging::begin(target)?)
+    };
+    let built: Arc<dyn RegistryStore> = match &staging {
+        Some(staging) => staging.create()?,
+        None => Arc::new(registry_core::MemoryStore::new()),
+    };
+    let migrated = fill(source, &*built, progress).await?;
+    read_back(&*built, &migrated.head).await?;
+    built.close().await?;
+    drop(built);
+    if let Some(staging) = staging {
+        staging.publish()?;
+    }
+    Ok(migrated)
+}
+
+async fn fill(
+    source: &Source,
+    built: &dyn RegistryStore,
+    progress: Progress<'_>,
+) -> Result<Migrated, crate::Error> {
+    match source {
+        Source::Store(location) => {
+            let source = location.open(&OpenOptions::read_only())?;
+            let Copied {
+                entries,
+                records,
+                head,
+            } = copy(&*source, built, progress).await?;
+            source.close().await?;
+            Ok(Migrated {
+                entries,
+                records,
+                head,
+                warnings: Vec::new(),
+            })
+        }
+        Source::Legacy(path) => {
+            let file = LegacyFile::read(path)?;
+            register_all(built, &file.entries, "migrate", progress).await?;
+            let head = built.head().await?;
+            let entries = head.revision().0;
+            Ok(Migrated {
+                entries,
+                records: head.tally.counts.total(),
+                head,
+                warnings: file.warnings,
+            })
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Stores as files: where they are, how they are copied, read back and repaired.
+
+mod copy;
+mod export;
+mod import;
+mod legacy_file;
+mod location;
+mod migrate;
+mod ndjson;
+mod repair;
+mod staging;
+
+pub use copy::{Copied, Progress, copy, read_back};
+pub use export::{Exported, export_legacy, export_ndjson};
+pub use import::{Imported, import_legacy, import_ndjson};
+pub use legacy_file::{LegacyError, LegacyFile, Warning};
+pub use location::{Location, Source};
+pub use migrate::{Migrated, migrate};
+pub use ndjson::ExportError;
+pub use repair::{Repaired, repair};

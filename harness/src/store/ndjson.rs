@@ -1,0 +1,210 @@
+//! The export with everything: one JSON value a line, in the order that a restore takes it.
+//!
+//! The first line is the header, then come log entries, then records, and the last line is the seal.
+
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+
+use registry_core::limits::{CHANGES_PAGE_MAX, RANGE_PAGE_MAX};
+use registry_core::portable::{PortableEntry, PortableRecord};
+use registry_core::{
+    Anchor, ChangesRequest, ErrorKind, Head, Kind, LogEntry, RangeRequest, RegistryStore,
+    RestorePage, SCHEMA, SchemaVersion, Seal, StoreError, Versioned,
+};
+use serde::{Deserialize, Serialize};
+
+use super::copy::Progress;
+
+/// Longest line that is read, in bytes: a log entry holds a record twice.
+const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Lines that are restored at a time.
+const PAGE_LINES: usize = 500;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    HarnessExport {
+        schema: SchemaVersion,
+        anchor: Anchor,
+    },
+    Entry(PortableEntry),
+    Record(PortableRecord),
+    Seal(Seal),
+}
+
+/// An export that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct ExportError {
+    /// Number of the line, from 1.
+    pub line: u64,
+    /// Expected and found.
+    pub problem: String,
+}
+
+/// Writes a store with log, records and seal.
+pub(super) async fn write(
+    store: &dyn RegistryStore,
+    out: &mut (dyn Write + Send),
+    progress: Progress<'_>,
+) -> Result<Head, crate::Error> {
+    let head = store.head().await?;
+    put(
+        out,
+        &Line::HarnessExport {
+            schema: SCHEMA,
+            anchor: head.compacted,
+        },
+    )?;
+    let (mut entries, mut records) = (0, 0);
+    let mut after = head.compacted.revision;
+    while after < head.revision() {
+        let page = store
+            .changes(ChangesRequest {
+                after,
+                key: None,
+                limit: CHANGES_PAGE_MAX,
+            })
+            .await?;
+        for entry in &page.entries {
+            put(out, &Line::Entry(PortableEntry::from(&**entry)))?;
+        }
+        entries += page.entries.len() as u64;
+        after = page.through;
+        progress(entries, records);
+    }
+    for kind in Kind::ALL {
+        let mut after = None;
+        loop {
+            let page = store
+                .range(RangeRequest {
+                    kind,
+                    after,
+                    limit: RANGE_PAGE_MAX,
+                })
+                .await?;
+            for record in &page.records {
+                put(out, &Line::Record(PortableRecord::from(record)))?;
+            }
+            records += page.records.len() as u64;
+            progress(entries, records);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    put(
+        out,
+        &Line::Seal(Seal {
+            head: head.clone(),
+            schema: SCHEMA,
+        }),
+    )?;
+    Ok(head)
+}
+
+fn put(out: &mut (dyn Write + Send), line: &Line) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// Restores an export into an empty store.
+pub(super) async fn restore(
+    reader: impl BufRead + Send,
+    store: &dyn RegistryStore,
+    progress: Progress<'_>,
+) -> Result<Head, crate::Error> {
+    let mut lines = Lines { reader, number: 0 };
+    let Some(Line::HarnessExport { schema, anchor }) = lines.next()? else {
+        return Err(lines.error("expected the header of an export").into());
+    };
+    if !schema.is_known() {
+        let detail = "read an export of a newer program";
+        return Err(
+            StoreError::new(ErrorKind::SchemaTooNew { found: schema }, "export", detail).into(),
+        );
+    }
+    let mut page = RestorePage {
+        anchor: Some(anchor),
+        ..RestorePage::default()
+    };
+    let (mut entries, mut records) = (0, 0);
+    loop {
+        match lines.next()? {
+            Some(Line::Entry(entry)) => {
+                entries += 1;
+                let entry =
+                    LogEntry::try_from(entry).map_err(|error| lines.error(&error.to_string()))?;
+                page.entries.push(Arc::new(entry));
+            }
+            Some(Line::Record(record)) => {
+                records += 1;
+                let record =
+                    Versioned::try_from(record).map_err(|error| lines.error(&error.to_string()))?;
+                page.records.push(record);
+            }
+            Some(Line::Seal(seal)) => {
+                if lines.next()?.is_some() {
+                    return Err(lines.error("expected the end after the seal").into());
+                }
+                let head = seal.head.clone();
+                if !head.is_empty() {
+                    page.seal = Some(seal);
+                    store.restore(page).await?;
+                }
+                return Ok(head);
+            }
+            Some(Line::HarnessExport { .. }) => {
+                return Err(lines.error("expected one header, found two").into());
+            }
+            None => {
+                return Err(lines
+                    .error("expected the seal, found the end: the export is cut off")
+                    .into());
+            }
+        }
+        if page.entries.len() + page.records.len() >= PAGE_LINES {
+            store.restore(std::mem::take(&mut page)).await?;
+            progress(entries, records);
+        }
+    }
+}
+
+struct Lines<R> {
+    reader: R,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn error(&self, problem: &str) -> ExportError {
+        ExportError {
+            line: self.number,
+            problem: problem.to_owned(),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Line>, crate::Error> {
+        self.number += 1;
+        let mut text = Vec::new();
+        let read = std::io::Read::take(&mut self.reader, LINE_BYTES_MAX + 1)
+            .read_until(b'\n', &mut text)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if text.len() as u64 > LINE_BYTES_MAX {
+            return Err(self
+                .error(&format!(
+                    "expected at most {LINE_BYTES_MAX} bytes in a line"
+                ))
+                .into());
+        }
+        if text.last() != Some(&b'\n') {
+            return Err(self
+                .error("the line has no end: the export is cut off")
+                .into());
+        }
+        let line = serde_json::from_slice(&text).map_err(|error| self.error(&error.to_string()))?;
+        Ok(Some(line))
+    }
+}

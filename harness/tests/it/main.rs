@@ -1,0 +1,12 @@
+//! The binary and the facade as a user has them: real files, real sockets, real signals.
+
+mod cli;
+mod crash;
+mod daemon;
+mod facade;
+mod fixture;
+mod hostile;
+mod javascript;
+mod migrate;
+mod ready;
+mod tour;

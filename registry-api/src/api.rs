@@ -1,0 +1,405 @@
+//! Answers actions.
+
+use std::sync::Arc;
+
+use registry_core::engine::{
+    Action, Context, Cursor, Expect, PageRequest, Registry, RegistryError, Reply, View,
+};
+use registry_core::model::{HealthStatus, ModelError, Name};
+use registry_core::{Revision, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::action::{ActionSpec, Effect};
+use crate::answer::{
+    EndpointInfo, EndpointList, History, HistoryEntry, Pong, RegistryInfo, ServiceInfo,
+    ServiceList, Written,
+};
+use crate::auth::Caller;
+use crate::error::{ErrorCode, ErrorInfo};
+use crate::event::raw;
+use crate::params;
+use crate::strict::parse_strict;
+
+/// Log entries in a page of a history, where the caller names no number.
+const HISTORY_PAGE: usize = 100;
+
+/// The command layer over one registry. A clone is cheap.
+#[derive(Debug, Clone)]
+pub struct Api {
+    registry: Registry,
+}
+
+/// The answer to an action: its data, and the revision that it reflects.
+#[derive(Debug)]
+pub struct Answer {
+    /// JSON.
+    pub data: Box<RawValue>,
+    /// The revision.
+    pub revision: Revision,
+}
+
+/// Why an action was not answered: an error of the domain, or one of the request itself.
+enum Refusal {
+    Registry(RegistryError),
+    Code(ErrorCode, String),
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl From<ModelError> for Refusal {
+    fn from(error: ModelError) -> Self {
+        Self::Registry(error.into())
+    }
+}
+
+type Answered = Result<Answer, Refusal>;
+
+impl Api {
+    /// The command layer over a registry.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+
+    /// The registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.registry.clock().now()
+    }
+
+    /// Answers a read, a write or a ping. What belongs to a connection is the face's.
+    ///
+    /// # Errors
+    /// [`ErrorInfo`] of the table.
+    pub async fn call(
+        &self,
+        action: &str,
+        params: &str,
+        caller: &Caller,
+    ) -> Result<Answer, ErrorInfo> {
+        let now = self.now();
+        let spec = ActionSpec::find(action).ok_or_else(|| {
+            ErrorInfo::new(
+                ErrorCode::UnknownAction,
+                format!("there is no action {action:?}"),
+                now,
+            )
+        })?;
+        caller.check(spec.effect, now)?;
+        let answered = match spec.effect {
+            Effect::Write => self.write(action, params, caller).await,
+            Effect::Unsupported => Err(Refusal::Code(
+                ErrorCode::Unsupported,
+                format!("{action}: this registry describes services and does not run them"),
+            )),
+            Effect::Read | Effect::Session => self.read(action, params).await,
+        };
+        answered.map_err(|refusal| match refusal {
+            Refusal::Registry(error) => ErrorInfo::of(&error, now),
+            Refusal::Code(code, message) => ErrorInfo::new(code, message, now),
+        })
+    }
+
+    async fn read(&self, action: &str, params: &str) -> Answered {
+        match action {
+            "list_services" => self.list_services(parse(params)?).await,
+            "get_service" => self.get_service(parse(params)?).await,
+            "list_endpoints" => self.list_endpoints(parse(params)?).await,
+            "service_history" => self.service_history(parse(params)?).await,
+            "service_dependencies" => self.service_dependencies(parse(params)?).await,
+            "registry_info" => self.registry_info(&parse(params)?).await,
+            "ping" => parse(params).map(|nothing| self.ping(&nothing)),
+            other => Err(Refusal::Code(
+                ErrorCode::Unsupported,
+                format!("{other} needs a connection that stays open"),
+            )),
+        }
+    }
+
+    async fn write(&self, action: &str, params: &str, caller: &Caller) -> Answered {
+        let (action, context) = match action {
+            "register_service" => register_service(parse(params)?),
+            "update_service" => update_service(parse(params)?),
+            "deregister_service" => deregister_service(parse(params)?),
+            "set_service_state" => set_service_state(parse(params)?),
+            "report_health" => report_health(parse(params)?, self.now()),
+            "replace_endpoints" => replace_endpoints(parse(params)?),
+            other => {
+                return Err(Refusal::Code(
+                    ErrorCode::UnknownAction,
+                    format!("there is no write {other:?}"),
+                ));
+            }
+        };
+        let params::WriteContext {
+            reason,
+            idempotency_key,
+        } = context;
+        let context = Context {
+            actor: caller.actor.clone(),
+            reason,
+            idempotency_key,
+        };
+        let Reply {
+            revision,
+            is_changed,
+            service,
+        } = self.registry.submit(action, context).await?;
+        let service = service.as_deref().map(ServiceInfo::from);
+        Ok(answer(
+            &Written {
+                revision,
+                changed: is_changed,
+                service,
+            },
+            revision,
+        ))
+    }
+
+    async fn view(&self, stale: bool) -> Result<Arc<View>, RegistryError> {
+        if stale {
+            Ok(self.registry.stale_view())
+        } else {
+            self.registry.view().await
+        }
+    }
+
+    async fn page(
+        &self,
+        params: params::ListServices,
+    ) -> Result<registry_core::engine::Page, Refusal> {
+        let cursor = params
+            .cursor
+            .as_deref()
+            .map(str::parse::<Cursor>)
+            .transpose()?;
+        let request = PageRequest {
+            filter: params.filter,
+            cursor,
+            limit: params.limit,
+        };
+        let page = if params.stale {
+            self.registry.list_stale(&request)
+        } else {
+            self.registry.list(&request).await
+        };
+        Ok(page?)
+    }
+
+    async fn list_services(&self, params: params::ListServices) -> Answered {
+        let page = self.page(params).await?;
+        let services = page
+            .services
+            .iter()
+            .map(|service| ServiceInfo::from(&**service))
+            .collect();
+        let next_cursor = page.next.map(|cursor| cursor.to_string());
+        Ok(answer(
+            &ServiceList {
+                services,
+                next_cursor,
+            },
+            page.revision,
+        ))
+    }
+
+    async fn list_endpoints(&self, params: params::ListServices) -> Answered {
+        let protocol = params.filter.protocol.clone();
+        let page = self.page(params).await?;
+        let endpoints = page.services.iter().flat_map(EndpointInfo::of);
+        let endpoints = endpoints.filter(|endpoint| {
+            protocol
+                .as_ref()
+                .is_none_or(|wanted| endpoint.protocol == *wanted)
+        });
+        let next_cursor = page.next.map(|cursor| cursor.to_string());
+        Ok(answer(
+            &EndpointList {
+                endpoints: endpoints.collect(),
+                next_cursor,
+            },
+            page.revision,
+        ))
+    }
+
+    async fn get_service(&self, params: params::GetService) -> Answered {
+        let name = Name::new(&params.name)?;
+        let view = self.view(params.stale).await?;
+        let service = view
+            .get(&name)
+            .ok_or(RegistryError::UnknownService { name: params.name })?;
+        Ok(answer(&ServiceInfo::from(&**service), view.revision()))
+    }
+
+    async fn service_history(&self, params: params::ServiceHistory) -> Answered {
+        let oldest = self.registry.head().await?.compacted.revision;
+        let after = params.after.unwrap_or(oldest);
+        let limit = params.limit.unwrap_or(HISTORY_PAGE);
+        let page = self.registry.history(&params.name, after, limit).await?;
+        let entries = page
+            .entries
+            .iter()
+            .map(|entry| HistoryEntry::of(entry, &params.name))
+            .collect();
+        let next_after = (page.through < page.head).then_some(page.through);
+        Ok(answer(
+            &History {
+                entries,
+                next_after,
+            },
+            page.head,
+        ))
+    }
+
+    async fn service_dependencies(&self, params: params::ServiceDependencies) -> Answered {
+        let name = Name::new(&params.name)?;
+        let view = self.registry.view().await?;
+        let is_known = view.get(&name).is_some() || view.dependents(&name).next().is_some();
+        if !is_known {
+            return Err(RegistryError::UnknownService { name: params.name }.into());
+        }
+        let distance_max = params.distance_max.unwrap_or(u32::MAX);
+        Ok(answer(
+            &view.dependencies(&name, params.direction, distance_max),
+            view.revision(),
+        ))
+    }
+
+    async fn registry_info(&self, _: &params::Nothing) -> Answered {
+        let head = self.registry.head().await?;
+        let capabilities = self.registry.capabilities().clone();
+        let info = RegistryInfo {
+            backend: capabilities.backend,
+            durability: capabilities.durability,
+            revision: head.revision(),
+            records: head.tally.counts.clone(),
+            stats: self.registry.stats(),
+            capabilities,
+            head,
+        };
+        let revision = info.revision;
+        Ok(answer(&info, revision))
+    }
+
+    fn ping(&self, _: &params::Nothing) -> Answer {
+        let revision = self.registry.stale_view().revision();
+        answer(
+            &Pong {
+                time: self.now(),
+                revision,
+            },
+            revision,
+        )
+    }
+}
+
+fn answer(data: &impl Serialize, revision: Revision) -> Answer {
+    Answer {
+        data: raw(data),
+        revision,
+    }
+}
+
+fn parse<T: DeserializeOwned>(params: &str) -> Result<T, Refusal> {
+    parse_strict(params)
+        .map_err(|message| Refusal::Code(ErrorCode::BadRequest, format!("params: {message}")))
+}
+
+fn expect(revision: Option<Revision>) -> Expect {
+    match revision {
+        None => Expect::Any,
+        Some(Revision::ZERO) => Expect::Absent,
+        Some(revision) => Expect::At(revision),
+    }
+}
+
+type Planned = (Action, params::WriteContext);
+
+fn register_service(mut params: params::RegisterService) -> Planned {
+    let context = params.take_context();
+    (
+        Action::Register {
+            entry: params.service,
+            expect: expect(params.expect_revision),
+        },
+        context,
+    )
+}
+
+fn update_service(mut params: params::UpdateService) -> Planned {
+    let context = params.take_context();
+    let expect = expect(params.expect_revision);
+    (
+        Action::Update {
+            name: params.name,
+            patch: params.changes,
+            expect,
+        },
+        context,
+    )
+}
+
+fn deregister_service(mut params: params::DeregisterService) -> Planned {
+    let context = params.take_context();
+    (
+        Action::Deregister {
+            name: params.name,
+            expect: expect(params.expect_revision),
+        },
+        context,
+    )
+}
+
+fn set_service_state(mut params: params::SetServiceState) -> Planned {
+    let context = params.take_context();
+    let expect = expect(params.expect_revision);
+    (
+        Action::SetState {
+            name: params.name,
+            state: params.state,
+            expect,
+        },
+        context,
+    )
+}
+
+fn report_health(mut params: params::ReportHealth, now: Timestamp) -> Planned {
+    let context = params.take_context();
+    let checked_at = params.checked_at.unwrap_or(now);
+    let health = HealthStatus {
+        status: params.status,
+        checked_at,
+        message: params.message,
+    };
+    let expect = expect(params.expect_revision);
+    (
+        Action::ReportHealth {
+            name: params.name,
+            health,
+            expect,
+        },
+        context,
+    )
+}
+
+fn replace_endpoints(mut params: params::ReplaceEndpoints) -> Planned {
+    let context = params.take_context();
+    let expect = expect(params.expect_revision);
+    (
+        Action::ReplaceEndpoints {
+            name: params.name,
+            endpoints: params.endpoints,
+            expect,
+        },
+        context,
+    )
+}

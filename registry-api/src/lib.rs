@@ -1,0 +1,26 @@
+//! The one command layer that every face of the registry calls.
+//!
+//! [`ACTIONS`] lists what can be asked, [`Api::call`] answers it, [`Subscription`] tells what changes, and [`ErrorCode`]
+//! is the one table of errors. No face knows the engine, and nothing here knows a transport.
+
+mod action;
+mod answer;
+mod api;
+mod auth;
+mod error;
+mod event;
+mod message;
+mod params;
+mod strict;
+mod subscription;
+
+pub use action::{ACTIONS, ActionSpec, Effect};
+pub use answer::{EndpointInfo, HistoryEntry, RegistryInfo, ServiceInfo};
+pub use api::{Answer, Api};
+pub use auth::{Access, Authenticator, Caller, Token};
+pub use error::{ErrorCode, ErrorInfo};
+pub use event::{EVENTS, EventSpec};
+pub use message::{EventMessage, Request, Response, parse_request};
+pub use params::{SubscribeParams, UnsubscribeParams};
+pub use strict::parse_strict;
+pub use subscription::Subscription;

@@ -1,0 +1,73 @@
+//! Reads input strictly: an unknown field, a wrong type, a doubled field is an error with the path of the field.
+
+use serde::de::DeserializeOwned;
+
+/// Most unknown fields that an error names.
+const UNKNOWN_NAMED_MAX: usize = 5;
+
+/// Reads JSON text as a value. Nesting beyond 128 levels is refused before it is followed.
+///
+/// # Errors
+/// A message with the path of the field, or with line and column where the text is no JSON.
+pub fn parse_strict<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut unknown = Vec::new();
+    let mut note_unknown = |path: serde_ignored::Path<'_>| {
+        if unknown.len() < UNKNOWN_NAMED_MAX {
+            unknown.push(path.to_string());
+        }
+    };
+    let strict = serde_ignored::Deserializer::new(&mut deserializer, &mut note_unknown);
+    let value = serde_path_to_error::deserialize(strict).map_err(|error| {
+        let path = error.path().to_string();
+        if path == "." {
+            error.inner().to_string()
+        } else {
+            format!("{path}: {}", error.inner())
+        }
+    })?;
+    deserializer.end().map_err(|error| error.to_string())?;
+    if unknown.is_empty() {
+        Ok(value)
+    } else {
+        Err(format!("unknown field: {}", unknown.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use registry_core::model::ServiceEntry;
+
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        parse_strict::<ServiceEntry>(text).expect_err("the text is not an entry")
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        assert!(
+            refusal(r#"{"name":"a","version":"1","colour":"red"}"#)
+                .contains("unknown field: colour")
+        );
+        let nested = r#"{"name":"a","version":"1","endpoints":[{"name":"h","address":"1.1.1.1:1","protocol":"tcp","x":1}]}"#;
+        assert!(
+            refusal(nested).contains("endpoints.0.x"),
+            "{}",
+            refusal(nested)
+        );
+        assert!(refusal(r#"{"name":7,"version":"1"}"#).starts_with("name: "));
+        assert!(refusal(r#"{"name":"a","name":"b","version":"1"}"#).contains("duplicate field"));
+        assert!(refusal(r#"{"name":"a","version":"1"} x"#).contains("trailing"));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_a_crash() {
+        let deep = format!(
+            r#"{{"name":{}1{},"version":"1"}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert!(!refusal(&deep).is_empty());
+    }
+}

@@ -1,0 +1,86 @@
+//! Loads the view from a store, also from one that others write to meanwhile.
+
+use super::error::RegistryError;
+use super::view::View;
+use crate::error::{ErrorKind, StoreError};
+use crate::key::Kind;
+use crate::limits::{CHANGES_PAGE_MAX, RANGE_PAGE_MAX};
+use crate::store::{ChangesRequest, RangeRequest, RegistryStore};
+
+/// Attempts to reach a point at which the store stands still long enough to be compared.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// Reads the whole state and checks that it adds up to the store's head.
+///
+/// # Errors
+/// `Corrupted` where it does not: a record that is missing is found here, before anything is answered from the view.
+pub(super) async fn load(store: &dyn RegistryStore) -> Result<View, RegistryError> {
+    let mut problem = String::new();
+    for _ in 0..ATTEMPTS_MAX {
+        let view = match load_once(store).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => continue,
+            loaded => loaded?,
+        };
+        let head = store.head().await?;
+        match view.compare(head.last, &head.tally) {
+            Ok(()) => return Ok(view),
+            Err(found) if head.revision() == view.revision() => {
+                problem = found;
+                break;
+            }
+            Err(found) => problem = found,
+        }
+    }
+    let backend = store.capabilities().backend;
+    Err(StoreError::new(
+        ErrorKind::Corrupted,
+        backend,
+        format!("load the records: {problem}"),
+    )
+    .into())
+}
+
+async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
+    let mut view = View::default();
+    let mut first_revision = None;
+    for kind in Kind::ALL {
+        let mut after = None;
+        loop {
+            let page = store
+                .range(RangeRequest {
+                    kind,
+                    after,
+                    limit: RANGE_PAGE_MAX,
+                })
+                .await?;
+            first_revision.get_or_insert(page.revision);
+            page.records
+                .into_iter()
+                .for_each(|record| view.load(record));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    view.loaded_at(first_revision.unwrap_or_default());
+    replay(store, &mut view).await?;
+    Ok(view)
+}
+
+async fn replay(store: &dyn RegistryStore, view: &mut View) -> Result<(), StoreError> {
+    loop {
+        let request = ChangesRequest {
+            after: view.revision(),
+            key: None,
+            limit: CHANGES_PAGE_MAX,
+        };
+        let page = store.changes(request).await?;
+        page.entries
+            .iter()
+            .for_each(|entry| view.catch_up(&entry.commit));
+        if view.revision() >= page.head {
+            return Ok(());
+        }
+    }
+}

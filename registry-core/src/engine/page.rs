@@ -1,0 +1,142 @@
+//! Lists that are read page by page from one snapshot.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex};
+
+use super::error::RegistryError;
+use super::filter::Filter;
+use super::view::{Service, View};
+use crate::model::{ModelError, Name};
+use crate::revision::Revision;
+
+/// Most services in one page.
+pub const LIST_PAGE_MAX: usize = 1000;
+
+/// A part of a list.
+#[derive(Debug, Clone, Default)]
+pub struct PageRequest {
+    /// Which services.
+    pub filter: Filter,
+    /// Where the last page ended; none begins a new list.
+    pub cursor: Option<Cursor>,
+    /// Most services, 1 to [`LIST_PAGE_MAX`]; none is the most.
+    pub limit: Option<usize>,
+}
+
+/// Where a page ended: all pages of a list are read from the snapshot of the first one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The snapshot.
+    pub revision: Revision,
+    /// The last name of the page.
+    pub after: Name,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.revision, self.after)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        let error = || ModelError::new("cursor", "the cursor of a page", format!("{text:?}"));
+        let (revision, after) = text.split_once('/').ok_or_else(error)?;
+        let revision = revision.parse().map_err(|_| error())?;
+        Ok(Self {
+            revision,
+            after: Name::new(after).map_err(|_| error())?,
+        })
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Services in the byte order of their names.
+    pub services: Vec<Arc<Service>>,
+    /// The snapshot that every page of the list reflects.
+    pub revision: Revision,
+    /// Where the next page begins; none where this is the last.
+    pub next: Option<Cursor>,
+}
+
+/// Snapshots of lists that are not read to the end yet. The oldest leaves a full set.
+#[derive(Debug)]
+pub(super) struct Pins {
+    views_max: usize,
+    views: Mutex<VecDeque<Arc<View>>>,
+}
+
+impl Pins {
+    pub(super) fn new(views_max: usize) -> Self {
+        Self {
+            views_max,
+            views: Mutex::default(),
+        }
+    }
+
+    pub(super) fn find(&self, revision: Revision) -> Option<Arc<View>> {
+        let views = self
+            .views
+            .lock()
+            .expect("nothing panics while it holds the views");
+        views
+            .iter()
+            .find(|view| view.revision() == revision)
+            .cloned()
+    }
+
+    fn pin(&self, view: &Arc<View>) {
+        let mut views = self
+            .views
+            .lock()
+            .expect("nothing panics while it holds the views");
+        if views
+            .iter()
+            .any(|pinned| pinned.revision() == view.revision())
+        {
+            return;
+        }
+        if views.len() == self.views_max {
+            views.pop_front();
+        }
+        views.push_back(Arc::clone(view));
+    }
+
+    /// Reads a page from a view, and keeps the view where there is more.
+    pub(super) fn read(
+        &self,
+        view: &Arc<View>,
+        request: &PageRequest,
+    ) -> Result<Page, RegistryError> {
+        let limit = request.limit.unwrap_or(LIST_PAGE_MAX);
+        if !(1..=LIST_PAGE_MAX).contains(&limit) {
+            let expected = format!("1 to {LIST_PAGE_MAX}");
+            return Err(ModelError::new("limit", expected, limit.to_string()).into());
+        }
+        let after = request.cursor.as_ref().map(|cursor| cursor.after.as_str());
+        let mut found = view
+            .services_after(after)
+            .filter(|service| request.filter.matches(service.entry()));
+        let services: Vec<_> = found.by_ref().take(limit).cloned().collect();
+        let has_more = found.next().is_some();
+        let last = services.last().filter(|_| has_more);
+        let next = last.map(|last| Cursor {
+            revision: view.revision(),
+            after: last.name().clone(),
+        });
+        if next.is_some() {
+            self.pin(view);
+        }
+        Ok(Page {
+            services,
+            revision: view.revision(),
+            next,
+        })
+    }
+}

@@ -1,0 +1,435 @@
+//! The handle that everybody holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use async_channel::Sender;
+use event_listener::{Event, listener};
+use serde::Serialize;
+
+use super::barrier::Barrier;
+use super::command::{Action, Command, Context, Expect, Reply};
+use super::config::EngineConfig;
+use super::driver::{CommandJob, CompactJob, Driver};
+use super::error::RegistryError;
+use super::feed::Feed;
+use super::load::load;
+use super::page::{Page, PageRequest, Pins};
+use super::plan::check_context;
+use super::view::{Service, View};
+use super::watch::Watch;
+use crate::capability::{Capabilities, Writers};
+use crate::clock::Clock;
+use crate::head::Head;
+use crate::key::Key;
+use crate::model::{Health, HealthStatus, ServiceEntry, ServiceState};
+use crate::revision::Revision;
+use crate::store::{ChangePage, ChangesRequest, RegistryStore};
+use crate::transaction::TransactionId;
+
+/// A registry that is open: a cheap clone of a handle to the view, the queue of the driver and the store.
+///
+/// Its driver must run for commands to be answered; the library never spawns.
+///
+/// ```
+/// use std::sync::Arc;
+/// use registry_core::engine::{EngineConfig, Registry};
+/// use registry_core::model::ServiceEntry;
+/// use registry_core::{MemoryStore, SystemClock};
+///
+/// # futures_lite::future::block_on(async {
+/// let store = Arc::new(MemoryStore::new());
+/// let clock = Arc::new(SystemClock::new());
+/// let (registry, driver) = Registry::open(store, EngineConfig::default(), clock).await?;
+/// let work = async {
+///     let reply = registry.register(ServiceEntry::new("api", "1.0.0")).await?;
+///     assert_eq!(registry.get("api").await?.expect("it was registered").modified(), reply.revision);
+///     registry.close().await
+/// };
+/// // An application spawns the driver on its own executor instead.
+/// let (done, driven) = futures_lite::future::zip(work, driver.run()).await;
+/// done.and(driven)
+/// # })?;
+/// # Ok::<(), registry_core::engine::RegistryError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Registry {
+    shared: Arc<Shared>,
+    commands: Sender<CommandJob>,
+    compactions: Sender<CompactJob>,
+}
+
+/// Compactions that may wait for the driver.
+const COMPACTIONS_MAX: usize = 4;
+
+/// What the handles and the driver share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn RegistryStore>,
+    pub(super) config: EngineConfig,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) feed: Feed,
+    pub(super) counters: Counters,
+    view: ArcSwap<View>,
+    view_moved: Event,
+    pins: Pins,
+    barrier: Barrier,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) commits: AtomicU64,
+    pub(super) groups: AtomicU64,
+    pub(super) replans: AtomicU64,
+    pub(super) resends: AtomicU64,
+}
+
+/// What the engine counted since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Groups committed; each is one durable flush.
+    pub groups: u64,
+    /// Commands planned again because another process committed first.
+    pub replans: u64,
+    /// Groups sent again because their outcome was unknown.
+    pub resends: u64,
+}
+
+impl Shared {
+    pub(super) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Publishes the next view; its commits go to the feed afterwards.
+    pub(super) fn publish(&self, view: View) {
+        self.view.store(Arc::new(view));
+        self.view_moved.notify(usize::MAX);
+    }
+
+    /// Wakes everybody who waits: the driver has ended.
+    pub(super) fn end(&self) {
+        self.feed.close();
+        self.view_moved.notify(usize::MAX);
+    }
+
+    /// Waits until the view reflects a revision.
+    async fn wait_for_view(
+        &self,
+        revision: Revision,
+        commands: &Sender<CommandJob>,
+    ) -> Result<(), RegistryError> {
+        loop {
+            listener!(self.view_moved => moved);
+            if self.view.load().revision() >= revision {
+                return Ok(());
+            }
+            if commands.is_closed() {
+                return Err(RegistryError::Closed);
+            }
+            moved.await;
+        }
+    }
+}
+
+impl Registry {
+    /// Loads a store and makes a registry of it, with the driver that must run for it.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`], of kind `Corrupted` where the records do not add up to the store's head.
+    pub async fn open(
+        store: Arc<dyn RegistryStore>,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Driver), RegistryError> {
+        let view = load(&*store).await?;
+        let (commands, waiting_commands) = async_channel::bounded(config.queue_commands_max);
+        let (compactions, waiting_compactions) = async_channel::bounded(COMPACTIONS_MAX);
+        let shared = Arc::new(Shared {
+            feed: Feed::new(&config, view.revision()),
+            pins: Pins::new(config.pinned_views_max),
+            counters: Counters::default(),
+            view: ArcSwap::from_pointee(view),
+            view_moved: Event::new(),
+            barrier: Barrier::default(),
+            store,
+            config,
+            clock,
+        });
+        let driver = Driver::new(Arc::clone(&shared), waiting_commands, waiting_compactions);
+        Ok((
+            Self {
+                shared,
+                commands,
+                compactions,
+            },
+            driver,
+        ))
+    }
+
+    /// What the store can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        self.shared.store.capabilities()
+    }
+
+    /// What was counted since the registry was opened.
+    pub fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters {
+            commits,
+            groups,
+            replans,
+            resends,
+        } = &self.shared.counters;
+        Stats {
+            commits: read(commits),
+            groups: read(groups),
+            replans: read(replans),
+            resends: read(resends),
+        }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
+    /// The store's head: last revision and hash, compaction, counts and digest.
+    pub async fn head(&self) -> Result<Head, RegistryError> {
+        Ok(self.shared.store.head().await?)
+    }
+
+    /// Hands an action to the driver and waits for its answer, which comes after the commit is durable and visible.
+    ///
+    /// # Errors
+    /// [`RegistryError`]. Dropping the future may or may not have applied the action; with an idempotency key it can be
+    /// sent again.
+    pub async fn submit(&self, action: Action, context: Context) -> Result<Reply, RegistryError> {
+        check_context(&context)?;
+        let id = match &context.idempotency_key {
+            Some(key) => TransactionId::from_idempotency_key(&context.actor, key),
+            None => TransactionId::fresh(),
+        };
+        let command = Command {
+            action,
+            context,
+            time: self.shared.clock.now(),
+            id,
+        };
+        let (reply, answer) = async_channel::bounded(1);
+        self.commands
+            .send(CommandJob { command, reply })
+            .await
+            .map_err(|_| RegistryError::Closed)?;
+        answer.recv().await.map_err(|_| RegistryError::Closed)?
+    }
+
+    async fn act(&self, action: Action) -> Result<Reply, RegistryError> {
+        self.submit(action, Context::default()).await
+    }
+
+    /// Puts an entry under its name, new or not. The same entry again changes nothing.
+    pub async fn register(&self, entry: ServiceEntry) -> Result<Reply, RegistryError> {
+        self.act(Action::Register {
+            entry,
+            expect: Expect::Any,
+        })
+        .await
+    }
+
+    /// Removes an entry.
+    pub async fn deregister(&self, name: &str) -> Result<Reply, RegistryError> {
+        self.act(Action::Deregister {
+            name: name.to_owned(),
+            expect: Expect::Any,
+        })
+        .await
+    }
+
+    /// Sets the run state.
+    pub async fn set_state(&self, name: &str, state: ServiceState) -> Result<Reply, RegistryError> {
+        self.act(Action::SetState {
+            name: name.to_owned(),
+            state,
+            expect: Expect::Any,
+        })
+        .await
+    }
+
+    /// Tells what a health check observed just now.
+    pub async fn report_health(
+        &self,
+        name: &str,
+        status: Health,
+        message: Option<String>,
+    ) -> Result<Reply, RegistryError> {
+        let health = HealthStatus {
+            status,
+            checked_at: self.shared.clock.now(),
+            message,
+        };
+        self.act(Action::ReportHealth {
+            name: name.to_owned(),
+            health,
+            expect: Expect::Any,
+        })
+        .await
+    }
+
+    /// A snapshot that reflects every commit that was acknowledged before this call, by anybody.
+    ///
+    /// With one writer it costs one atomic load; on a shared store one check of the head, shared by all who wait.
+    pub async fn view(&self) -> Result<Arc<View>, RegistryError> {
+        if self.capabilities().writers == Writers::Many {
+            self.shared.barrier.pass(|| self.check_head()).await?;
+        }
+        Ok(self.shared.view())
+    }
+
+    async fn check_head(&self) -> Result<(), RegistryError> {
+        let head = self.shared.store.head().await?;
+        self.shared
+            .wait_for_view(head.revision(), &self.commands)
+            .await
+    }
+
+    /// The last snapshot at hand, which another process may have overtaken. Never waits, never fails.
+    pub fn stale_view(&self) -> Arc<View> {
+        self.shared.view()
+    }
+
+    /// The service of that name.
+    pub async fn get(&self, name: &str) -> Result<Option<Arc<Service>>, RegistryError> {
+        Ok(self.view().await?.get(name).cloned())
+    }
+
+    /// One page of a list. All pages of a list are read from one snapshot.
+    ///
+    /// # Errors
+    /// [`RegistryError::CursorExpired`] where that snapshot is no longer kept.
+    pub async fn list(&self, request: &PageRequest) -> Result<Page, RegistryError> {
+        let view = match &request.cursor {
+            None => self.view().await?,
+            Some(cursor) => self.pinned(cursor.revision)?,
+        };
+        self.shared.pins.read(&view, request)
+    }
+
+    /// One page of a list from the last snapshot at hand, which another process may have overtaken.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list), never a store's failure.
+    pub fn list_stale(&self, request: &PageRequest) -> Result<Page, RegistryError> {
+        let view = match &request.cursor {
+            None => self.stale_view(),
+            Some(cursor) => self.pinned(cursor.revision)?,
+        };
+        self.shared.pins.read(&view, request)
+    }
+
+    fn pinned(&self, revision: Revision) -> Result<Arc<View>, RegistryError> {
+        self.shared
+            .pins
+            .find(revision)
+            .ok_or(RegistryError::CursorExpired { revision })
+    }
+
+    /// The log entries that changed a service, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// A store error of kind `Compacted` where the log no longer goes back to `after`.
+    pub async fn history(
+        &self,
+        name: &str,
+        after: Revision,
+        limit: usize,
+    ) -> Result<ChangePage, RegistryError> {
+        let key = Some(Key::service(name)?);
+        Ok(self
+            .shared
+            .store
+            .changes(ChangesRequest { after, key, limit })
+            .await?)
+    }
+
+    /// Every commit after a revision, in order: those of the past from the log, then as they come.
+    pub fn watch(&self, after: Revision) -> Watch {
+        Watch::new(self.clone(), after)
+    }
+
+    /// Compacts the log up to and with a revision, in slices between groups.
+    ///
+    /// # Errors
+    /// A store error of kind `Invalid` for a revision after the head.
+    pub async fn compact(&self, through: Revision) -> Result<(), RegistryError> {
+        let (reply, answer) = async_channel::bounded(1);
+        self.compactions
+            .send(CompactJob { through, reply })
+            .await
+            .map_err(|_| RegistryError::Closed)?;
+        answer.recv().await.map_err(|_| RegistryError::Closed)?
+    }
+
+    /// Compacts what is older or more than the configuration keeps. To be called now and then; answers the number of
+    /// log entries that were removed.
+    pub async fn enforce_retention(&self) -> Result<u64, RegistryError> {
+        let mut removed = 0;
+        loop {
+            let head = self.shared.store.head().await?;
+            let now = self.shared.clock.now();
+            let due =
+                super::retention::due(&*self.shared.store, &self.shared.config, &head, now).await?;
+            let Some(through) = due else {
+                return Ok(removed);
+            };
+            self.compact(through).await?;
+            removed += through.0 - head.compacted.revision.0;
+        }
+    }
+
+    /// Takes no more commands. The driver answers those that wait, closes the store and ends.
+    pub fn begin_close(&self) {
+        self.commands.close();
+    }
+
+    /// As [`begin_close`](Self::begin_close), and returns when the driver has ended.
+    pub async fn close(&self) -> Result<(), RegistryError> {
+        self.begin_close();
+        loop {
+            listener!(self.shared.view_moved => moved);
+            if self.compactions.is_closed() {
+                return Ok(());
+            }
+            moved.await;
+        }
+    }
+
+    pub(super) fn feed(&self) -> &Feed {
+        &self.shared.feed
+    }
+
+    pub(super) fn store(&self) -> &dyn RegistryStore {
+        &*self.shared.store
+    }
+
+    /// Whether the registry takes no more commands.
+    pub fn is_closed(&self) -> bool {
+        self.commands.is_closed()
+    }
+
+    /// Checks that the store would take a write.
+    ///
+    /// # Errors
+    /// The failure that it would answer.
+    pub async fn check_writable(&self) -> Result<(), RegistryError> {
+        if self.is_closed() {
+            return Err(RegistryError::Closed);
+        }
+        match self.shared.store.commit(Vec::new()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

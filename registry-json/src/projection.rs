@@ -1,0 +1,150 @@
+//! The file at the path: the services in the legacy form, for people and for programs that read the old file.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use registry_core::legacy::write_legacy;
+use registry_core::{ErrorKind, Hash, Image, Result, StoreError, Versioned};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::line::{read_only_line, replace_file, write_line};
+use crate::schema::projection_path;
+use crate::snapshot::State;
+use crate::store::BACKEND;
+
+const TAG: &str = "projection";
+const HASH_DIGITS: usize = 8;
+
+/// Hashes of contents that we wrote, or were about to write when the process ended.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Ours {
+    hashes: Vec<Hash>,
+}
+
+/// The projection of a store, and what was noticed about it.
+#[derive(Debug)]
+pub(crate) struct Projection {
+    path: PathBuf,
+    folder: PathBuf,
+    /// Held while the file is written.
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    ours: Ours,
+    warnings: Vec<String>,
+}
+
+impl Projection {
+    /// Looks at the file. With `keep`, an edited one is kept under another name.
+    pub(crate) fn open(path: &Path, folder: &Path, keep: bool) -> Result<Self> {
+        // Without the hashes nothing is known to be ours, so the file is kept as if it were edited.
+        let ours = read_only_line(TAG, &projection_path(folder)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the hashes of the projection cannot be read");
+            Ours::default()
+        });
+        let projection = Self {
+            path: path.to_path_buf(),
+            folder: folder.to_path_buf(),
+            seen: Mutex::new(Seen {
+                ours,
+                warnings: Vec::new(),
+            }),
+        };
+        projection.notice_edit(&mut projection.seen(), keep)?;
+        Ok(projection)
+    }
+
+    /// What a person should know, oldest first.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.seen().warnings.clone()
+    }
+
+    /// Writes the file. A state that the legacy form cannot tell leaves it as it was.
+    pub(crate) fn write(&self, state: &State) -> Result<()> {
+        let mut seen = self.seen();
+        let mut content = Vec::new();
+        let images = state
+            .records
+            .values()
+            .map(|record: &Versioned| &*record.image);
+        let written = write_legacy(&mut content, images.filter_map(Image::as_service));
+        if let Err(error) = written {
+            let warning = format!("{} is not up to date: {error}", self.path.display());
+            warn(&mut seen, warning);
+            return Ok(());
+        }
+        let hash = hash_of(&content);
+        let found = self.notice_edit(&mut seen, true)?;
+        if found == Some(hash) {
+            return Ok(());
+        }
+        // Both are ours until the new one is in place, whenever the process ends.
+        seen.ours.hashes = found.into_iter().chain([hash]).collect();
+        let line = write_line(TAG, &seen.ours);
+        replace_file(&projection_path(&self.folder), &line)?;
+        replace_file(&self.path, &content)
+    }
+
+    /// The hash of the file that is there, after an edited one was noticed.
+    fn notice_edit(&self, seen: &mut Seen, keep: bool) -> Result<Option<Hash>> {
+        let content = match std::fs::read(&self.path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let detail = "read the projection";
+                return Err(StoreError::io(BACKEND, detail, &self.path, error));
+            }
+        };
+        let hash = hash_of(&content);
+        if seen.ours.hashes.contains(&hash) {
+            return Ok(Some(hash));
+        }
+        let edited = self.edited_path(&hash);
+        if keep && !edited.exists() {
+            replace_file(&edited, &content)?;
+        }
+        let source = if keep { &edited } else { &self.path };
+        let warning = format!(
+            "{0} was edited by hand, which changes nothing in the registry. The edited file is {1}; to import it run \
+             `harness registry import --from {1} --path {0}`",
+            self.path.display(),
+            source.display(),
+        );
+        warn(seen, warning);
+        Ok(Some(hash))
+    }
+
+    fn edited_path(&self, hash: &Hash) -> PathBuf {
+        let mut name: OsString = self.path.as_os_str().to_owned();
+        name.push(".edited-");
+        name.push(&hash.to_string()[..HASH_DIGITS]);
+        PathBuf::from(name)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // A list and a set of hashes are never half-changed.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn warn(seen: &mut Seen, warning: String) {
+    if seen.warnings.last() != Some(&warning) {
+        tracing::warn!("{warning}");
+        seen.warnings.push(warning);
+    }
+}
+
+fn hash_of(content: &[u8]) -> Hash {
+    Hash(Sha256::digest(content).into())
+}
+
+/// A file without a folder beside it is the old registry's or somebody else's: it is never converted in silence.
+pub(crate) fn not_a_store(path: &Path) -> StoreError {
+    let detail = "expected a store, found a file without its folder; a legacy file is taken over by \
+                  `harness registry migrate --from FILE --to NEW`";
+    StoreError::new(ErrorKind::Invalid, BACKEND, detail).at_path(path)
+}

@@ -1,0 +1,79 @@
+//! What can still be read of a damaged store.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use registry_core::{Finding, PathLock, Result, Salvage};
+
+use crate::error;
+use crate::line::split;
+use crate::log::read_group;
+use crate::open::Files;
+use crate::schema::{folder_of, segment_path, snapshot_path};
+use crate::snapshot;
+use crate::store::BACKEND;
+use crate::verify::told;
+
+/// Reads every log entry and every record that can be read, line by line. Writes nothing.
+///
+/// The records are those of the newest snapshot; the log entries after it tell the rest.
+///
+/// # Errors
+/// `Locked` with the holder; `NotFound` where there is no folder; `Unavailable`.
+pub fn salvage(path: &Path) -> Result<Salvage> {
+    let _lock = PathLock::share(BACKEND, path)?;
+    let folder = folder_of(path);
+    let files = Files::list(&folder)?;
+    let mut salvage = Salvage::default();
+    if let Some(newest) = files.snapshots.last() {
+        let path = snapshot_path(&folder, *newest);
+        let losses = &mut salvage.losses;
+        let records = snapshot::salvage(&path, |line, error| {
+            losses.push(loss(&path, line, told(error)));
+        });
+        match records {
+            Ok(records) => salvage.records = records,
+            Err(error) => salvage.losses.push(loss(&path, 1, told(&error))),
+        }
+    }
+    for first in &files.segments {
+        salvage_segment(&segment_path(&folder, *first), &mut salvage);
+    }
+    let entries = std::mem::take(&mut salvage.entries).into_iter();
+    // A compaction that was interrupted leaves an entry in two segments.
+    let by_revision: BTreeMap<_, _> = entries.map(|it| (it.commit.revision, it)).collect();
+    salvage.entries = by_revision.into_values().collect();
+    salvage
+        .records
+        .sort_by(|one, other| one.key().cmp(other.key()));
+    Ok(salvage)
+}
+
+fn loss(path: &Path, line: usize, problem: String) -> Finding {
+    let place = format!("{}, line {line}", path.display());
+    Finding { place, problem }
+}
+
+fn salvage_segment(path: &Path, salvage: &mut Salvage) {
+    let content = match std::fs::read(path) {
+        Ok(content) => content,
+        Err(cause) => {
+            let error = error::missing(path)(cause);
+            salvage.losses.push(loss(path, 1, told(&error)));
+            return;
+        }
+    };
+    for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
+        let entries = split(line).and_then(|(tag, body)| match tag {
+            b"group" => read_group(body),
+            _ => Ok(Vec::new()),
+        });
+        match entries {
+            Ok(entries) => salvage.entries.extend(entries),
+            Err(_) if line.is_empty() => {}
+            Err(error) => salvage
+                .losses
+                .push(loss(path, number + 1, error.to_string())),
+        }
+    }
+}

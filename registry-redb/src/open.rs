@@ -1,0 +1,286 @@
+//! How a file is found, created, opened and read into memory.
+
+use std::path::Path;
+
+use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable};
+use registry_core::codec::{decode_meta, peek_log_value};
+use registry_core::commit::{Recent, replay};
+use registry_core::durable::{rename_durably, temporary_path};
+use registry_core::{ErrorKind, OpenMode, PathLock, Result, Revision, StoreError, private_options};
+use tempfile::TempDir;
+
+use crate::config::RedbConfig;
+use crate::error;
+use crate::fold::{Batch, check_bounds};
+use crate::schema::{META, STAMP, Stamp, group_of};
+use crate::store::BACKEND;
+use crate::view::{Snapshot, View, read_group};
+
+/// An open file with the lock of its path.
+pub(crate) struct Engine {
+    database: Opened,
+    // Released after the file is closed: fields are dropped in order.
+    _lock: Option<PathLock>,
+}
+
+enum Opened {
+    ReadWrite(Database),
+    ReadOnly(ReadOnlyDatabase),
+    /// A private copy of a file that was not closed cleanly: redb must repair such a one before it reads.
+    Copy(
+        Database,
+        #[expect(dead_code, reason = "removes the copy when dropped")] TempDir,
+    ),
+}
+
+impl Engine {
+    /// Takes the lock, creates the file where the mode asks for it, and opens it.
+    pub(crate) fn open(config: &RedbConfig) -> Result<Self> {
+        let path = &config.path;
+        let exists = exists(path)?;
+        match config.mode {
+            OpenMode::ReadOnly => return Self::open_read_only(config),
+            OpenMode::Open if !exists => return Err(not_found(path)),
+            OpenMode::Create if exists => {
+                let detail = "create a store where something is already";
+                return Err(StoreError::new(ErrorKind::Invalid, BACKEND, detail).at_path(path));
+            }
+            _ => {}
+        }
+        let lock = PathLock::acquire(BACKEND, path)?;
+        if !self::exists(path)? {
+            create(config)?;
+        }
+        let database = builder(config)
+            .open(path)
+            .map_err(|error| error::engine(path, "open the file", error))?;
+        Ok(Self {
+            database: Opened::ReadWrite(database),
+            _lock: Some(lock),
+        })
+    }
+
+    fn open_read_only(config: &RedbConfig) -> Result<Self> {
+        let path = &config.path;
+        if !exists(path)? {
+            return Err(not_found(path));
+        }
+        let lock = PathLock::share(BACKEND, path)?;
+        let database = match builder(config).open_read_only(path) {
+            Ok(database) => Opened::ReadOnly(database),
+            Err(redb::DatabaseError::RepairAborted) => open_copy(path, config.cache_bytes)
+                .map(|(database, folder)| Opened::Copy(database, folder))?,
+            Err(error) => return Err(error::engine(path, "open the file", error)),
+        };
+        Ok(Self {
+            database,
+            _lock: lock,
+        })
+    }
+
+    /// Begins a read of the last commit.
+    pub(crate) fn begin_read(&self, path: &Path) -> Result<ReadTransaction> {
+        let transaction = match &self.database {
+            Opened::ReadWrite(database) | Opened::Copy(database, _) => database.begin_read(),
+            Opened::ReadOnly(database) => database.begin_read(),
+        };
+        transaction.map_err(|error| error::engine(path, "begin a read", error))
+    }
+
+    /// The database, for writing.
+    ///
+    /// # Errors
+    /// `Unsupported` where it was opened read-only.
+    pub(crate) fn writable(&self) -> Result<&Database> {
+        if let Opened::ReadWrite(database) = &self.database {
+            return Ok(database);
+        }
+        let detail = "write to a store that was opened read-only";
+        Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail))
+    }
+}
+
+fn builder(config: &RedbConfig) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(config.cache_bytes);
+    builder
+}
+
+fn not_found(path: &Path) -> StoreError {
+    StoreError::new(ErrorKind::NotFound, BACKEND, "find a store").at_path(path)
+}
+
+/// Whether a file is at the path; a folder is an error.
+fn exists(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => {
+            let detail = "expected a file, found something else";
+            Err(StoreError::new(ErrorKind::Invalid, BACKEND, detail).at_path(path))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io(BACKEND, "look for the file", path, error)),
+    }
+}
+
+/// Makes an empty store under another name, and gives it its name when all of it is durable.
+fn create(config: &RedbConfig) -> Result<()> {
+    let temporary = temporary_path(&config.path);
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io(
+                BACKEND,
+                "remove a leftover",
+                &temporary,
+                error,
+            ));
+        }
+        _ => {}
+    }
+    let refused = |error| StoreError::io(BACKEND, "create the file", &temporary, error);
+    let file = private_options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .map_err(refused)?;
+    let its_own = file.try_clone().map_err(refused)?;
+    let database = builder(config)
+        .create_file(its_own)
+        .map_err(|error| error::engine(&temporary, "create the file", error))?;
+    let batch = Batch::begin(&temporary, &database, true)?;
+    batch.create()?;
+    batch.commit()?;
+    drop(database);
+    file.sync_all().map_err(refused)?;
+    rename_durably(BACKEND, &temporary, &config.path)
+}
+
+/// Opens a private copy of a file, which redb repairs where it must.
+pub(crate) fn open_copy(path: &Path, cache_bytes: usize) -> Result<(Database, TempDir)> {
+    let refused = |error| StoreError::io(BACKEND, "copy the file to read it", path, error);
+    let folder = tempfile::tempdir().map_err(refused)?;
+    let copy = folder.path().join("copy.redb");
+    std::fs::copy(path, &copy).map_err(refused)?;
+    let database = Database::builder()
+        .set_cache_size(cache_bytes)
+        .open(&copy)
+        .map_err(|error| error::engine(path, "open a copy of the file", error))?;
+    Ok((database, folder))
+}
+
+/// Checks what the file is, and replays what is not folded in.
+pub(crate) fn load(path: &Path, transaction: ReadTransaction) -> Result<(Snapshot, Recent)> {
+    check_stamp(path, &transaction)?;
+    let view = View::new(path, Snapshot::default().into(), transaction)?;
+    let folded = view.folded_head()?;
+    let mut snapshot = Snapshot::folded(folded);
+    let view = View::new(path, snapshot.clone().into(), view.transaction)?;
+    let groups = view
+        .log
+        .range(snapshot.folded.next().0..)
+        .map_err(|error| view.unread(error))?;
+    for group in groups {
+        let (first, stored) = group.map_err(|error| view.unread(error))?;
+        for entry in read_group(path, first.value(), stored.value())? {
+            let mut head = snapshot.head.clone();
+            let writes = replay(BACKEND, &mut head, &entry, &mut |key| match snapshot
+                .writes
+                .get(key)
+            {
+                Some(write) => Ok(write.clone()),
+                None => view.get(key),
+            })
+            .map_err(|error| error.at_path(path))?;
+            snapshot.push([entry], writes, head);
+        }
+    }
+    check_log_ends(path, &view, &snapshot)?;
+    let recent = read_recent(path, &view, &snapshot)?;
+    Ok((snapshot, recent))
+}
+
+fn check_stamp(path: &Path, transaction: &ReadTransaction) -> Result<()> {
+    let foreign = |found: String| {
+        let detail = format!("expected a store of harness, found {found}");
+        StoreError::new(ErrorKind::Invalid, BACKEND, detail).at_path(path)
+    };
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        Err(redb::TableError::TableDoesNotExist(_)) => {
+            return Err(foreign("another redb file".to_owned()));
+        }
+        Err(error) => return Err(error::engine(path, "open a table", error)),
+    };
+    let stored = meta
+        .get(STAMP)
+        .map_err(|error| error::engine(path, "read the stamp", error))?;
+    let stored = stored.ok_or_else(|| error::damaged(path, "the stamp is missing"))?;
+    let stamp: Stamp = decode_meta(STAMP, stored.value())
+        .map_err(|error| error::codec(path, "read the stamp", error))?;
+    if !stamp.is_ours() {
+        let found = format!("{} of layout {}", stamp.format, stamp.layout);
+        return Err(foreign(found));
+    }
+    if !stamp.schema.is_readable() {
+        let kind = ErrorKind::SchemaTooNew {
+            found: stamp.schema,
+        };
+        return Err(StoreError::new(kind, BACKEND, "open the store").at_path(path));
+    }
+    if stamp.is_sealed {
+        Ok(())
+    } else {
+        Err(error::damaged(path, "a restore was not finished"))
+    }
+}
+
+/// The table of the log must begin after the compacted part and end where the folded state or the replay ended.
+fn check_log_ends(path: &Path, view: &View<'_>, snapshot: &Snapshot) -> Result<()> {
+    let first = view.log.first().map_err(|error| view.unread(error))?;
+    let last = view.log.last().map_err(|error| view.unread(error))?;
+    let found = match (first, last) {
+        (Some((first, _)), Some((at, stored))) => {
+            let group = read_group(path, at.value(), stored.value())?;
+            group.last().map(|last| {
+                let anchor = registry_core::Anchor {
+                    revision: last.commit.revision,
+                    hash: last.hash,
+                };
+                (first.value(), anchor)
+            })
+        }
+        _ => None,
+    };
+    check_bounds(path, &snapshot.head, found)
+}
+
+fn read_recent(path: &Path, view: &View<'_>, snapshot: &Snapshot) -> Result<Recent> {
+    let mut recent = Recent::default();
+    let after = Recent::starts_after(snapshot.head.revision());
+    let mut last = after.max(snapshot.head.compacted.revision);
+    let first = group_of(&view.log, last.next()).map_err(|error| view.unread(error))?;
+    let groups = view.log.range(first.unwrap_or(0)..);
+    for group in groups.map_err(|error| view.unread(error))? {
+        let (first, stored) = group.map_err(|error| view.unread(error))?;
+        let place = || format!("read the log value of revision {}", first.value());
+        let ids =
+            peek_log_value(stored.value()).map_err(|error| error::codec(path, place(), error))?;
+        let begin = last;
+        for (revision, id) in ids.into_iter().filter(|(revision, _)| *revision > begin) {
+            if revision != last.next() {
+                let detail = format!("log entry {} is missing", last.next());
+                return Err(error::damaged(path, detail));
+            }
+            last = revision;
+            recent.add(id, revision);
+        }
+    }
+    if last == snapshot.head.revision().max(after) {
+        return Ok(recent);
+    }
+    Err(error::damaged(
+        path,
+        format!("log entry {} is missing", Revision::next(last)),
+    ))
+}

@@ -1,0 +1,515 @@
+//! The store: the contract on top of one file.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use registry_core::codec::encode_log_values;
+use registry_core::commit::{
+    Evaluation, IntervalSync, Recent, Restoration, Tip, check_compact, check_group, check_note,
+    check_range, evaluate,
+};
+use registry_core::limits::{GROUP_TRANSACTIONS_MAX, LOG_VALUE_BYTES_MAX, RECORD_BYTES_MAX};
+use registry_core::{
+    Capabilities, ChangePage, ChangesRequest, CodecError, Committed, Durability, ErrorKind, Head,
+    Key, Note, OpenMode, Outcome, RangePage, RangeRequest, RegistryStore, RestorePage, Result,
+    Revision, StoreError, Transaction, TransactionId, VerifyReport, Versioned, Writers, contain,
+    offload,
+};
+
+use crate::config::RedbConfig;
+use crate::fold::Batch;
+use crate::open::{Engine, load};
+use crate::schema::{FOLD_BYTES_MAX, FOLD_COMMITS_MAX};
+use crate::verify::verify;
+use crate::view::{Snapshot, View};
+
+/// Name of this backend.
+pub const BACKEND: &str = "redb";
+
+/// A store in one redb file.
+#[derive(Clone)]
+pub struct RedbStore(Arc<Inner>);
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    config: RedbConfig,
+    capabilities: Capabilities,
+    tip: Tip,
+    /// None once the store is closed. Readers hold it for one call, so that a close waits for them.
+    engine: RwLock<Option<Engine>>,
+    snapshot: ArcSwap<Snapshot>,
+    /// Odd while tables are folded or compacted: a reader takes snapshot and tables within one phase.
+    phase: AtomicU64,
+    recent: RwLock<Recent>,
+    /// One writer at a time; held over the sync.
+    writer: Mutex<WriterState>,
+    syncer: Mutex<Option<IntervalSync>>,
+}
+
+#[derive(Default)]
+struct WriterState {
+    restoration: Option<Restoration>,
+}
+
+impl RedbStore {
+    /// Opens or creates a store. Blocks: it reads the log's tail.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid` (a foreign file, a folder), `Locked` with the holder, `Corrupted`, `SchemaTooNew`,
+    /// `Unsupported` for a durability that a file cannot have, `Unavailable`.
+    pub fn open(config: RedbConfig) -> Result<Self> {
+        if config.durability == Durability::Volatile {
+            let detail = "keep a store volatile; ask for synced or an interval";
+            return Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail));
+        }
+        let path = config.path.clone();
+        contain(BACKEND, || Self::open_contained(config)).map_err(|error| error.at_path(&path))
+    }
+
+    fn open_contained(config: RedbConfig) -> Result<Self> {
+        let engine = Engine::open(&config)?;
+        let (snapshot, recent) = load(&config.path, engine.begin_read(&config.path)?)?;
+        let capabilities = Capabilities {
+            backend: BACKEND,
+            durability: config.durability,
+            writers: Writers::One,
+            is_persistent: true,
+            group_transactions_max: GROUP_TRANSACTIONS_MAX,
+            record_bytes_max: RECORD_BYTES_MAX,
+        };
+        let inner = Arc::new(Inner {
+            capabilities,
+            tip: Tip::new(BACKEND, snapshot.head.clone()),
+            engine: RwLock::new(Some(engine)),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            phase: AtomicU64::new(0),
+            recent: RwLock::new(recent),
+            writer: Mutex::default(),
+            syncer: Mutex::default(),
+            config,
+        });
+        inner.start_syncer()?;
+        Ok(Self(inner))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&View<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = Arc::clone(&self.0);
+        offload(BACKEND, move || {
+            inner.tip.check_readable()?;
+            let engine = inner.engine()?;
+            call(&inner.view(&engine)?)
+        })
+        .await
+        .map_err(|error| error.at_path(&self.0.config.path))
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = Arc::clone(&self.0);
+        offload(BACKEND, move || call(&inner)).await
+    }
+}
+
+/// The engine while the store is open.
+struct EngineGuard<'a>(RwLockReadGuard<'a, Option<Engine>>);
+
+impl std::ops::Deref for EngineGuard<'_> {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        self.0
+            .as_ref()
+            .expect("a guard is given out while it is there")
+    }
+}
+
+impl Inner {
+    fn engine(&self) -> Result<EngineGuard<'_>> {
+        // What a panic of redb leaves behind is redb's own to tell: it refuses writes after one.
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        if engine.is_none() {
+            return Err(StoreError::new(
+                ErrorKind::Closed,
+                BACKEND,
+                "the store was closed",
+            ));
+        }
+        Ok(EngineGuard(engine))
+    }
+
+    fn view(&self, engine: &Engine) -> Result<View<'_>> {
+        loop {
+            let phase = self.phase.load(Ordering::SeqCst);
+            let snapshot = self.snapshot.load_full();
+            let transaction = engine.begin_read(&self.config.path)?;
+            if phase == self.phase.load(Ordering::SeqCst) {
+                return View::new(&self.config.path, snapshot, transaction);
+            }
+        }
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, WriterState>> {
+        self.writer.lock().map_err(|_| {
+            let detail = "the engine panicked during a write";
+            self.tip.poison(detail);
+            StoreError::new(ErrorKind::Poisoned, BACKEND, detail)
+        })
+    }
+
+    fn is_synced(&self) -> bool {
+        self.config.durability == Durability::Synced
+    }
+
+    fn start_syncer(self: &Arc<Self>) -> Result<()> {
+        let Durability::Interval(interval) = self.config.durability else {
+            return Ok(());
+        };
+        if self.config.mode == OpenMode::ReadOnly {
+            return Ok(());
+        }
+        let store = Arc::downgrade(self);
+        let syncer = IntervalSync::start(BACKEND, interval, move || {
+            if let Some(store) = store.upgrade() {
+                store.sync();
+            }
+        })?;
+        *self.syncer() = Some(syncer);
+        Ok(())
+    }
+
+    fn syncer(&self) -> MutexGuard<'_, Option<IntervalSync>> {
+        self.syncer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes what was committed without a sync durable. A failure poisons the store.
+    fn sync(&self) {
+        let synced = contain(BACKEND, || {
+            let _writer = self.writer()?;
+            let engine = self.engine()?;
+            self.tip.check_sound()?;
+            Batch::begin(&self.config.path, engine.writable()?, true)?.commit()
+        });
+        if let Err(error) = synced
+            && *error.kind() != ErrorKind::Closed
+        {
+            tracing::error!(%error, "the sync after an interval failed");
+            self.tip.poison(error.to_string());
+        }
+    }
+
+    /// Runs a write, and poisons the store where it failed on the way to the disk.
+    fn run_batch<T>(
+        &self,
+        is_synced: bool,
+        write: impl FnOnce(&Batch<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let engine = self.engine()?;
+        let database = engine.writable()?;
+        let done = Batch::begin(&self.config.path, database, is_synced).and_then(|batch| {
+            let answer = write(&batch)?;
+            batch.commit()?;
+            Ok(answer)
+        });
+        if let Err(error) = &done
+            && matches!(
+                error.kind(),
+                ErrorKind::MaybeApplied | ErrorKind::Unavailable
+            )
+        {
+            self.tip.poison(error.to_string());
+        }
+        if done.is_ok()
+            && !is_synced
+            && let Some(syncer) = &*self.syncer()
+        {
+            syncer.mark();
+        }
+        done
+    }
+
+    fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
+        let _writer = self.writer()?;
+        self.tip.check_writable()?;
+        let evaluation = self.evaluate(group)?;
+        if evaluation.entries.is_empty() {
+            return Ok(evaluation.outcomes);
+        }
+        let values = encode_log_values(&evaluation.entries).map_err(too_large)?;
+        let old = self.snapshot.load_full();
+        let is_full = old.entries.len() >= FOLD_COMMITS_MAX || old.bytes >= FOLD_BYTES_MAX;
+        let mut new = if is_full {
+            Snapshot::folded(old.head.clone())
+        } else {
+            Snapshot::clone(&old)
+        };
+        let fold = is_full.then_some(&*old);
+        let phase = PhaseGuard::enter(fold.map(|_| &self.phase));
+        self.run_batch(self.is_synced(), |batch| {
+            if let Some(fold) = fold {
+                batch.fold(fold)?;
+            }
+            batch.append(&values)
+        })?;
+        let Evaluation {
+            outcomes,
+            entries,
+            writes,
+            head,
+        } = evaluation;
+        self.recent_mut()
+            .extend(entries.iter().map(|entry| &**entry));
+        new.push(entries, writes, head);
+        self.publish(new);
+        drop(phase);
+        Ok(outcomes)
+    }
+
+    fn evaluate(&self, group: Vec<Transaction>) -> Result<Evaluation> {
+        let engine = self.engine()?;
+        engine.writable()?;
+        let view = self.view(&engine)?;
+        let recent = self.recent();
+        evaluate(&view.snapshot.head, &recent, group, &mut |key| {
+            view.get(key)
+        })
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        let head = snapshot.head.clone();
+        self.snapshot.store(Arc::new(snapshot));
+        self.tip.publish(head);
+    }
+
+    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent_mut(&self) -> std::sync::RwLockWriteGuard<'_, Recent> {
+        self.recent.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, note: &Note) -> Result<()> {
+        let _writer = self.writer()?;
+        self.tip.check_writable()?;
+        let count = {
+            let engine = self.engine()?;
+            engine.writable()?;
+            self.view(&engine)?.notes_with(&note.name)?
+        };
+        check_note(BACKEND, note, count)?;
+        self.run_batch(false, |batch| batch.note(note))
+    }
+
+    fn compact(&self, through: Revision) -> Result<()> {
+        let _writer = self.writer()?;
+        self.tip.check_writable()?;
+        let old = self.snapshot.load_full();
+        self.engine()?.writable()?;
+        check_compact(BACKEND, through, &old.head)?;
+        if through <= old.head.compacted.revision {
+            return Ok(());
+        }
+        let phase = PhaseGuard::enter(Some(&self.phase));
+        let head = self.run_batch(self.is_synced(), |batch| {
+            batch.fold(&old)?;
+            batch.compact(&old.head, through)
+        })?;
+        self.publish(Snapshot::folded(head));
+        drop(phase);
+        Ok(())
+    }
+
+    fn restore(&self, page: &RestorePage) -> Result<()> {
+        let mut writer = self.writer()?;
+        self.tip.check_open()?;
+        self.tip.check_sound()?;
+        self.engine()?.writable()?;
+        let head = self.tip.head();
+        if !head.is_empty() {
+            let detail = format!(
+                "expected an empty store, found revision {}",
+                head.revision()
+            );
+            return Err(StoreError::new(ErrorKind::Invalid, BACKEND, detail));
+        }
+        let is_first = writer.restoration.is_none();
+        let accepted = writer
+            .restoration
+            .get_or_insert_default()
+            .accept(BACKEND, page);
+        if accepted.is_err() && is_first {
+            writer.restoration = None;
+        }
+        let seal = accepted?;
+        self.tip.set_restoring(true);
+        let phase = PhaseGuard::enter(Some(&self.phase));
+        self.run_batch(true, |batch| batch.restore(page, seal.as_ref()))?;
+        self.recent_mut()
+            .extend(page.entries.iter().map(|entry| &**entry));
+        if let Some(seal) = seal {
+            writer.restoration = None;
+            self.publish(Snapshot::folded(seal.head));
+            self.tip.set_restoring(false);
+        }
+        drop(phase);
+        Ok(())
+    }
+
+    fn close(&self) -> Result<()> {
+        let syncer = self.syncer().take();
+        drop(syncer);
+        let finished = contain(BACKEND, || self.finish());
+        let engine = self
+            .engine
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        contain(BACKEND, || {
+            drop(engine);
+            Ok(())
+        })?;
+        finished
+    }
+
+    /// Folds everything, and leaves both commit slots of the file with the same content: redb does not checksum the
+    /// bit that chooses between them, and with it flipped the next open would find the store before its last commit.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is not general over the lifetime"
+    )]
+    fn finish(&self) -> Result<()> {
+        let writer = self.writer()?;
+        let is_read_only = self.engine()?.writable().is_err();
+        if is_read_only || writer.restoration.is_some() || self.tip.check_sound().is_err() {
+            return Ok(());
+        }
+        let snapshot = self.snapshot.load_full();
+        if !snapshot.entries.is_empty() {
+            self.run_batch(true, |batch| batch.fold(&snapshot))?;
+        }
+        self.run_batch(true, |batch| batch.count_close())?;
+        self.run_batch(true, |batch| batch.count_close())
+    }
+}
+
+/// Marks the time in which tables and snapshot move together.
+struct PhaseGuard<'a>(Option<&'a AtomicU64>);
+
+impl<'a> PhaseGuard<'a> {
+    fn enter(phase: Option<&'a AtomicU64>) -> Self {
+        if let Some(phase) = phase {
+            phase.fetch_add(1, Ordering::SeqCst);
+        }
+        Self(phase)
+    }
+}
+
+impl Drop for PhaseGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(phase) = self.0 {
+            phase.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+fn too_large(error: CodecError) -> StoreError {
+    match error {
+        CodecError::Limit { found, .. } => {
+            StoreError::limit(BACKEND, "log_value_bytes_max", LOG_VALUE_BYTES_MAX, found)
+        }
+        error => StoreError::new(ErrorKind::Invalid, BACKEND, "write the group").caused_by(error),
+    }
+}
+
+#[async_trait]
+impl RegistryStore for RedbStore {
+    fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+
+    async fn head(&self) -> Result<Head> {
+        self.0.tip.check_readable()?;
+        // Not the tip's, which is published shortly after: no reader may see the head behind a record.
+        Ok(self.0.snapshot.load().head.clone())
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
+        let key = key.clone();
+        self.read(move |view| view.get(&key)).await
+    }
+
+    async fn range(&self, request: RangeRequest) -> Result<RangePage> {
+        self.0.tip.check_readable()?;
+        check_range(BACKEND, &request)?;
+        self.read(move |view| view.range(&request)).await
+    }
+
+    async fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
+        self.0.tip.check_writable()?;
+        check_group(BACKEND, &group)?;
+        self.write(move |store| store.commit(group)).await
+    }
+
+    async fn find(&self, id: TransactionId) -> Result<Option<Committed>> {
+        self.0.tip.check_readable()?;
+        Ok(self.0.recent().find(id))
+    }
+
+    async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {
+        self.read(move |view| view.changes(&request)).await
+    }
+
+    async fn wait_for_change(&self, after: Revision) -> Result<Revision> {
+        self.0.tip.wait(after).await
+    }
+
+    async fn note(&self, note: Note) -> Result<()> {
+        self.0.tip.check_writable()?;
+        self.write(move |store| store.note(&note)).await
+    }
+
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is not general over the lifetime"
+    )]
+    async fn notes(&self) -> Result<Vec<Note>> {
+        self.read(|view| view.notes()).await
+    }
+
+    async fn compact(&self, through: Revision) -> Result<()> {
+        self.0.tip.check_writable()?;
+        self.write(move |store| store.compact(through)).await
+    }
+
+    async fn restore(&self, page: RestorePage) -> Result<()> {
+        self.0.tip.check_open()?;
+        self.write(move |store| store.restore(&page)).await
+    }
+
+    async fn verify(&self) -> Result<VerifyReport> {
+        let path = self.0.config.path.clone();
+        self.read(move |view| Ok(verify(&path, view))).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        if !self.0.tip.close() {
+            return Ok(());
+        }
+        self.write(Inner::close).await
+    }
+}

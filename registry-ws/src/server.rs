@@ -1,0 +1,163 @@
+//! Accepts connections, and yields a handler for each.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_net::{AsyncToSocketAddrs, TcpListener, TcpStream};
+use event_listener::{Event, listener};
+use futures_lite::{AsyncRead, AsyncWrite};
+use registry_api::Api;
+
+use crate::config::WsConfig;
+use crate::connection::ConnectionHandler;
+
+/// The WebSocket face of one registry. A clone is cheap.
+#[derive(Debug, Clone)]
+pub struct WsServer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) api: Api,
+    pub(crate) config: WsConfig,
+    connections: AtomicUsize,
+    is_closing: AtomicBool,
+    closing: Event,
+}
+
+impl Shared {
+    /// Waits until the face is closed.
+    pub(crate) async fn closing(&self) {
+        loop {
+            listener!(self.closing => closing);
+            if self.is_closing.load(Ordering::SeqCst) {
+                return;
+            }
+            closing.await;
+        }
+    }
+}
+
+/// A place among the connections, free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl WsServer {
+    /// The face of the registry behind `api`.
+    pub fn new(api: Api, config: WsConfig) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                api,
+                config,
+                connections: AtomicUsize::new(0),
+                is_closing: AtomicBool::new(false),
+                closing: Event::new(),
+            }),
+        }
+    }
+
+    /// The command layer.
+    pub fn api(&self) -> &Api {
+        &self.shared.api
+    }
+
+    /// The bounds.
+    pub fn config(&self) -> &WsConfig {
+        &self.shared.config
+    }
+
+    /// Connections that are open now.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Ends every connection after the answers that it waits for, with the close code 1001.
+    pub fn begin_close(&self) {
+        self.shared.is_closing.store(true, Ordering::SeqCst);
+        self.shared.closing.notify(usize::MAX);
+    }
+
+    /// A handler for a stream that was accepted elsewhere, before any byte of it was read.
+    pub fn accept<S>(&self, stream: S, peer: SocketAddr) -> ConnectionHandler<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        ConnectionHandler::new(Arc::clone(&self.shared), self.place(), stream, peer)
+    }
+
+    fn place(&self) -> Option<Place> {
+        let before = self.shared.connections.fetch_add(1, Ordering::SeqCst);
+        let place = Place(Arc::clone(&self.shared));
+        (before < self.shared.config.connections_max).then_some(place)
+    }
+
+    /// Listens on an address.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub async fn listen(&self, addr: impl AsyncToSocketAddrs) -> io::Result<WsListener> {
+        Ok(WsListener {
+            server: self.clone(),
+            listener: TcpListener::bind(addr).await?,
+        })
+    }
+
+    /// Listens on an address and hands every connection to `spawn`, for ever.
+    ///
+    /// # Errors
+    /// The system's refusal to listen.
+    pub async fn serve(
+        &self,
+        addr: impl AsyncToSocketAddrs,
+        mut spawn: impl FnMut(ConnectionHandler<TcpStream>),
+    ) -> io::Result<()> {
+        let listener = self.listen(addr).await?;
+        loop {
+            spawn(listener.next().await);
+        }
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct WsListener {
+    server: WsServer,
+    listener: TcpListener,
+}
+
+impl WsListener {
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection. The caller runs its handler; nothing is spawned here.
+    pub async fn next(&self) -> ConnectionHandler<TcpStream> {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    // Answers are small and wanted at once; a system that refuses is only slower.
+                    drop(stream.set_nodelay(true));
+                    return self.server.accept(stream, peer);
+                }
+                Err(error) => {
+                    // Such as too many open files: they become fewer again.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    async_io::Timer::after(std::time::Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What one connection asked for: requests under way, subscriptions.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_lite::future::poll_once;
+use futures_util::future::{AbortHandle, abortable};
+use futures_util::stream::FuturesUnordered;
+use registry_api::{
+    Api, Caller, ErrorCode, ErrorInfo, EventMessage, Request, Response, SubscribeParams,
+    Subscription, UnsubscribeParams, parse_strict,
+};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// Something that a connection sends.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// An answer.
+    Response(Response),
+    /// An answer after which a subscription begins.
+    Subscribed(Response, Box<Subscription>),
+    /// What a subscription tells, with the subscription, which goes on.
+    Told(EventMessage, Box<Subscription>),
+    /// A subscription that ended.
+    Ended {
+        subscription: String,
+        error: Option<ErrorInfo>,
+    },
+}
+
+type Work = Pin<Box<dyn Future<Output = Option<Output>> + Send>>;
+
+/// Requests and subscriptions of one connection.
+pub(crate) struct Session {
+    api: Api,
+    caller: Caller,
+    subscriptions_max: usize,
+    pub(crate) work: FuturesUnordered<Work>,
+    requests_in_flight: usize,
+    subscriptions: BTreeMap<String, AbortHandle>,
+    subscriptions_made: u64,
+}
+
+impl Session {
+    pub(crate) fn new(api: Api, caller: Caller, subscriptions_max: usize) -> Self {
+        Self {
+            api,
+            caller,
+            subscriptions_max,
+            work: FuturesUnordered::new(),
+            requests_in_flight: 0,
+            subscriptions: BTreeMap::new(),
+            subscriptions_made: 0,
+        }
+    }
+
+    pub(crate) fn requests_in_flight(&self) -> usize {
+        self.requests_in_flight
+    }
+
+    pub(crate) fn refusal(
+        &self,
+        id: Option<String>,
+        code: ErrorCode,
+        message: impl Into<String>,
+    ) -> Response {
+        let revision = self.api.registry().stale_view().revision();
+        Response::refusal(id, ErrorInfo::new(code, message, self.api.now()), revision)
+    }
+
+    /// Begins a request. Requests are handed to the registry in the order they came; their answers come as they are
+    /// ready.
+    pub(crate) async fn request(&mut self, request: Request) -> Option<Output> {
+        match request.action.as_str() {
+            "subscribe" => self.subscribe(request).await,
+            "unsubscribe" => Some(Output::Response(self.unsubscribe(&request))),
+            _ => self.call(request).await,
+        }
+    }
+
+    async fn call(&mut self, request: Request) -> Option<Output> {
+        let (api, caller) = (self.api.clone(), self.caller.clone());
+        let work = async move {
+            let Request {
+                id, action, params, ..
+            } = request;
+            let params = params.as_deref().map_or("{}", RawValue::get);
+            let response = match api.call(&action, params, &caller).await {
+                Ok(answer) => Response::answer(id, answer.data, answer.revision),
+                Err(error) => {
+                    Response::refusal(Some(id), error, api.registry().stale_view().revision())
+                }
+            };
+            Some(Output::Response(response))
+        };
+        self.start(Box::pin(work)).await
+    }
+
+    /// Polls once at once, so that a write is in the queue before the next request is read.
+    async fn start(&mut self, mut work: Work) -> Option<Output> {
+        if let Some(output) = poll_once(&mut work).await {
+            return output;
+        }
+        self.requests_in_flight += 1;
+        self.work.push(work);
+        None
+    }
+
+    async fn subscribe(&mut self, request: Request) -> Option<Output> {
+        let Request { id, params, .. } = request;
+        let params = params.as_deref().map_or("{}", RawValue::get);
+        let params: SubscribeParams = match parse_strict(params) {
+            Ok(params) => params,
+            Err(message) => {
+                let message = format!("params: {message}");
+                return Some(Output::Response(self.refusal(
+                    Some(id),
+                    ErrorCode::BadRequest,
+                    message,
+                )));
+            }
+        };
+        if self.subscriptions.len() >= self.subscriptions_max {
+            let message = format!(
+                "subscriptions_max is {}, all in use",
+                self.subscriptions_max
+            );
+            return Some(Output::Response(self.refusal(
+                Some(id),
+                ErrorCode::LimitExceeded,
+                message,
+            )));
+        }
+        self.subscriptions_made += 1;
+        let name = self.subscriptions_made.to_string();
+        // It holds its place while it begins.
+        self.subscriptions
+            .insert(name.clone(), AbortHandle::new_pair().0);
+        let api = self.api.clone();
+        let work = async move {
+            let revision = |api: &Api| api.registry().stale_view().revision();
+            let begun = Subscription::begin(api.registry(), name.clone(), params).await;
+            let subscription = match begun {
+                Ok(subscription) => subscription,
+                Err(error) => {
+                    let refusal = Response::refusal(Some(id), error, revision(&api));
+                    return Some(Output::Response(refusal));
+                }
+            };
+            let data =
+                serde_json::json!({ "subscription": name, "revision": subscription.position() });
+            let response = Response::answer(id, json(&data), subscription.position());
+            Some(Output::Subscribed(response, Box::new(subscription)))
+        };
+        self.start(Box::pin(work)).await
+    }
+
+    fn unsubscribe(&mut self, request: &Request) -> Response {
+        let params = request.params.as_deref().map_or("{}", RawValue::get);
+        let id = Some(request.id.clone());
+        let wanted = match parse_strict(params) {
+            Ok(UnsubscribeParams { subscription }) => subscription,
+            Err(message) => {
+                return self.refusal(id, ErrorCode::BadRequest, format!("params: {message}"));
+            }
+        };
+        let ended: Vec<String> = match wanted {
+            None => self.subscriptions.keys().cloned().collect(),
+            Some(name) if self.subscriptions.contains_key(&name) => vec![name],
+            Some(name) => {
+                let message = format!("there is no subscription {name:?}");
+                return self.refusal(id, ErrorCode::NotFound, message);
+            }
+        };
+        for name in &ended {
+            if let Some(handle) = self.subscriptions.remove(name) {
+                handle.abort();
+            }
+        }
+        let revision = self.api.registry().stale_view().revision();
+        Response::answer(
+            request.id.clone(),
+            json(&serde_json::json!({ "ended": ended })),
+            revision,
+        )
+    }
+
+    /// Takes note that a piece of work is done, and answers whether its output is still wanted.
+    pub(crate) fn finish(&mut self, output: &Output) -> bool {
+        match output {
+            Output::Response(_) | Output::Subscribed(..) => {
+                self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
+                true
+            }
+            Output::Told(_, subscription) => self.subscriptions.contains_key(subscription.id()),
+            Output::Ended { subscription, .. } => self.subscriptions.remove(subscription).is_some(),
+        }
+    }
+
+    /// Waits for what a subscription tells next.
+    pub(crate) fn follow(&mut self, mut subscription: Box<Subscription>) {
+        let name = subscription.id().to_owned();
+        // It may have been ended while it began or while its last message was sent.
+        let Some(handle) = self.subscriptions.get_mut(&name) else {
+            return;
+        };
+        let next = async move {
+            match subscription.next().await {
+                Ok(Some(message)) => Output::Told(message, subscription),
+                Ok(None) => Output::Ended {
+                    subscription: subscription.id().to_owned(),
+                    error: None,
+                },
+                Err(error) => Output::Ended {
+                    subscription: subscription.id().to_owned(),
+                    error: Some(error),
+                },
+            }
+        };
+        let (next, abort) = abortable(next);
+        *handle = abort;
+        self.work.push(Box::pin(async move { next.await.ok() }));
+    }
+}
+
+fn json(value: &serde_json::Value) -> Box<RawValue> {
+    to_raw_value(value).expect("a JSON value has a JSON form")
+}

@@ -1,0 +1,6 @@
+//! The WebSocket face over real sockets, on smol and on tokio.
+
+mod client;
+mod flow;
+mod limits;
+mod runtimes;
