@@ -215,16 +215,24 @@ impl Page {
     }
 }
 
-/// The commit with an id, where it is in the log.
-pub(crate) fn find(connection: &Connection, id: TransactionId) -> Result<Option<Committed>, Fault> {
-    let sql = "SELECT id, revision FROM log WHERE id = ?1 ORDER BY revision DESC LIMIT 1";
-    let mut select = connection.prepare_cached(sql)?;
-    let found = select
-        .query_row([id.to_string()], |row| Ok(read_id(row)))
-        .optional()?;
-    found
-        .map(|found| found.map(|(_, revision)| Committed { revision }))
-        .transpose()
+/// The commit with an id, where it is in the log: reads every id. A store with a writer knows the recent ones.
+pub(crate) fn find(
+    connection: &Connection,
+    head: &Head,
+    id: TransactionId,
+) -> Result<Option<Committed>, Fault> {
+    let mut found = None;
+    ids(
+        connection,
+        head.compacted.revision,
+        head,
+        |revision, other| {
+            if other == id {
+                found = Some(Committed { revision });
+            }
+        },
+    )?;
+    Ok(found)
 }
 
 /// Adds the commits after a revision to the window of recent ones.
@@ -232,25 +240,37 @@ pub(crate) fn extend_recent(
     connection: &Connection,
     recent: &mut Recent,
     known: Revision,
-    head: Revision,
+    head: &Head,
 ) -> Result<(), Fault> {
-    let start = known.max(Recent::starts_after(head));
-    // The index holds both columns, so that the changes, which are large, are not read.
-    let index = if start == known && known > Revision::ZERO {
-        ""
-    } else {
-        "INDEXED BY log_by_id"
-    };
-    let sql = format!("SELECT id, revision FROM log {index} WHERE revision > ?1");
-    let mut select = connection.prepare_cached(&sql)?;
-    let mut rows = select.query([stored(start)?])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read_id(row)?);
-    }
-    found.sort_unstable_by_key(|(_, revision)| *revision);
-    for (id, revision) in found {
+    let start = known
+        .max(head.compacted.revision)
+        .max(Recent::starts_after(head.revision()));
+    ids(connection, start, head, |revision, id| {
         recent.add(id, revision);
+    })
+}
+
+/// Reads the ids of the commits after a revision, of which none may be missing.
+fn ids(
+    connection: &Connection,
+    after: Revision,
+    head: &Head,
+    mut take: impl FnMut(Revision, TransactionId),
+) -> Result<(), Fault> {
+    let sql = "SELECT revision, id, checksum FROM log_ids WHERE revision > ?1 ORDER BY revision";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([stored(after)?])?;
+    let mut last = after;
+    while let Some(row) = rows.next()? {
+        let (revision, id) = read_id(row)?;
+        if revision != last.next() {
+            return Err(missing(last.next()));
+        }
+        take(revision, id);
+        last = revision;
+    }
+    if last < head.revision() {
+        return Err(missing(last.next()));
     }
     Ok(())
 }

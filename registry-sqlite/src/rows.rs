@@ -353,11 +353,31 @@ fn id(place: &str, text: &str) -> Result<TransactionId, Fault> {
     text.parse().map_err(|error| Fault::damaged(place, error))
 }
 
-/// Reads an id and a revision.
-pub(crate) fn read_id(row: &Row<'_>) -> Result<(TransactionId, Revision), Fault> {
-    let (text, number): (String, i64) = (row.get(0)?, row.get(1)?);
-    let place = format!("log entry {number}");
-    Ok((id(&place, &text)?, revision(&place, number)?))
+/// Adds the id of a commit.
+pub(crate) fn insert_id(
+    connection: &Connection,
+    id: TransactionId,
+    revision: Revision,
+) -> Result<(), Fault> {
+    let sql = "INSERT INTO log_ids (revision, id, checksum) VALUES (?1, ?2, ?3)";
+    let (number, text) = (stored(revision)?, id.to_string());
+    let sum = id_sum(number, &text).finish();
+    connection
+        .prepare_cached(sql)?
+        .execute(params![number, text, sum])?;
+    Ok(())
+}
+
+/// Reads revision, id and checksum of a commit.
+pub(crate) fn read_id(row: &Row<'_>) -> Result<(Revision, TransactionId), Fault> {
+    let (number, text): (i64, String) = (row.get(0)?, row.get(1)?);
+    let place = format!("id of log entry {number}");
+    id_sum(number, &text).check(|| place.clone(), row.get(2)?)?;
+    Ok((revision(&place, number)?, id(&place, &text)?))
+}
+
+fn id_sum(revision: i64, id: &str) -> Sum {
+    Sum::new("log_ids").number(revision).bytes(id.as_bytes())
 }
 
 /// The row of `head`.

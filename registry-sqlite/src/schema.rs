@@ -56,8 +56,16 @@ const OBJECTS: &[(&str, &str)] = &[
     checksum INTEGER NOT NULL
 ) STRICT",
     ),
-    // Not unique: an id may be used again once it has left the window of recent commits.
-    ("log_by_id", "CREATE INDEX log_by_id ON log (id)"),
+    // The ids again, narrow and each with a checksum: they are read whenever the store is opened. An id may be used
+    // again once it has left the window of recent commits.
+    (
+        "log_ids",
+        "CREATE TABLE log_ids (
+    revision INTEGER NOT NULL PRIMARY KEY,
+    id TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT",
+    ),
     // Which commits changed a key.
     (
         "log_keys",

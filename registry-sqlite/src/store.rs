@@ -207,6 +207,19 @@ impl Shared {
         Ok((answer, head))
     }
 
+    fn find(&self, id: TransactionId) -> Result<Option<Committed>> {
+        let detail = "look up a commit";
+        let Some(seat) = &self.writer else {
+            let read = |connection: &Connection, head: &Head| reads::find(connection, head, id);
+            return Ok(self.read(detail, read)?.0);
+        };
+        let mut writer = lock(&seat.writer);
+        let writer = writer.as_mut().ok_or_else(closed)?;
+        writer
+            .find(id)
+            .map_err(|fault| fault.at(&self.path, detail))
+    }
+
     /// A reader that is free, or else the first one, when it is.
     fn reader(&self) -> MutexGuard<'_, Option<Connection>> {
         let free = self.readers.iter().find_map(|reader| {
@@ -364,23 +377,9 @@ impl RegistryStore for SqliteStore {
     }
 
     async fn find(&self, id: TransactionId) -> Result<Option<Committed>> {
-        let read = self.read("look up a commit", move |connection, _| {
-            reads::find(connection, id)
-        });
-        let (found, _) = read.await?;
-        if found.is_some() || self.shared.writer.is_none() {
-            return Ok(found);
-        }
-        // One that was compacted is still known to the process that saw it.
+        self.shared.published.tip.check_readable()?;
         let shared = Arc::clone(&self.shared);
-        offload(BACKEND, move || {
-            let seat = shared.writer()?;
-            lock(&seat.writer)
-                .as_ref()
-                .map(|writer| writer.find(id))
-                .ok_or_else(closed)
-        })
-        .await
+        offload(BACKEND, move || shared.find(id)).await
     }
 
     async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {

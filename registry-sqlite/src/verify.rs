@@ -3,10 +3,10 @@
 use registry_core::commit::Verification;
 use registry_core::limits::FINDINGS_MAX;
 use registry_core::{Head, LogEntry, VerifyReport};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::error::Fault;
-use crate::rows::{LogRow, ServiceRow, read_note};
+use crate::rows::{LogRow, ServiceRow, read_id, read_note, stored};
 
 /// Reads everything in one snapshot.
 pub(crate) fn verify(connection: &Connection, head: &Head) -> Result<VerifyReport, Fault> {
@@ -34,48 +34,73 @@ fn structure(connection: &Connection, verification: &mut Verification) -> Result
 fn log(connection: &Connection, verification: &mut Verification) -> Result<(), Fault> {
     let mut select = connection.prepare(&LogRow::select("ORDER BY revision"))?;
     let mut rows = select.query([])?;
-    let mut keys = Keys::new(connection)?;
+    let mut beside = Beside::new(connection)?;
     while let Some(row) = rows.next()? {
         let place: i64 = row.get(0)?;
         match LogRow::read(row).and_then(LogRow::entry) {
             Ok(entry) => {
                 verification.entry(&entry);
-                keys.expect(&entry, verification)?;
+                beside.expect(&entry, verification)?;
             }
             Err(fault) => verification.find(format_args!("log entry {place}"), fault.problem()),
         }
     }
-    let count: u64 = connection.query_row("SELECT count(*) FROM log_keys", [], |row| row.get(0))?;
-    if count != keys.count {
-        let problem = format!("expected {} keys of the log, found {count}", keys.count);
-        verification.find("log_keys", problem);
-    }
-    Ok(())
+    beside.finish(verification)
 }
 
-/// The keys that the log says there are.
-struct Keys<'c> {
-    select: rusqlite::Statement<'c>,
-    count: u64,
+/// What stands beside the log must say the same as the log: the keys and the ids.
+struct Beside<'c> {
+    connection: &'c Connection,
+    select_key: rusqlite::Statement<'c>,
+    select_id: rusqlite::Statement<'c>,
+    keys: u64,
+    entries: u64,
 }
 
-impl<'c> Keys<'c> {
+impl<'c> Beside<'c> {
     fn new(connection: &'c Connection) -> Result<Self, Fault> {
-        let sql = "SELECT 1 FROM log_keys WHERE kind = ?1 AND name = ?2 AND revision = ?3";
+        let key = "SELECT 1 FROM log_keys WHERE kind = ?1 AND name = ?2 AND revision = ?3";
+        let id = "SELECT revision, id, checksum FROM log_ids WHERE revision = ?1";
         Ok(Self {
-            select: connection.prepare(sql)?,
-            count: 0,
+            connection,
+            select_key: connection.prepare(key)?,
+            select_id: connection.prepare(id)?,
+            keys: 0,
+            entries: 0,
         })
     }
 
     fn expect(&mut self, entry: &LogEntry, verification: &mut Verification) -> Result<(), Fault> {
-        let revision = crate::rows::stored(entry.commit.revision)?;
+        self.entries += 1;
+        let revision = stored(entry.commit.revision)?;
         for change in &entry.commit.changes {
-            self.count += 1;
+            self.keys += 1;
             let key = &change.key;
             let columns = params![key.kind().as_str(), key.name().as_str(), revision];
-            if !self.select.exists(columns)? {
+            if !self.select_key.exists(columns)? {
                 verification.find(key, format!("log_keys lacks it at revision {revision}"));
+            }
+        }
+        let found = self
+            .select_id
+            .query_row([revision], |row| Ok(read_id(row)))
+            .optional()?;
+        let problem = match found {
+            Some(Ok((_, id))) if id == entry.commit.id => return Ok(()),
+            Some(Ok((_, id))) => format!("log_ids has {id}, the log has {}", entry.commit.id),
+            Some(Err(fault)) => fault.problem(),
+            None => "log_ids lacks it".to_owned(),
+        };
+        verification.find(format_args!("the id of log entry {revision}"), problem);
+        Ok(())
+    }
+
+    fn finish(self, verification: &mut Verification) -> Result<(), Fault> {
+        for (table, expected) in [("log_keys", self.keys), ("log_ids", self.entries)] {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let found: u64 = self.connection.query_row(&sql, [], |row| row.get(0))?;
+            if found != expected {
+                verification.find(table, format!("expected {expected} rows, found {found}"));
             }
         }
         Ok(())

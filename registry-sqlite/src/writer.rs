@@ -12,7 +12,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use crate::BACKEND;
 use crate::error::Fault;
 use crate::reads;
-use crate::rows::{HeadRow, LogRow, ServiceRow, put_note, stored};
+use crate::rows::{HeadRow, LogRow, ServiceRow, insert_id, put_note, stored};
 
 /// The writing connections and what only a writer needs.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Writer {
         head: &Head,
     ) -> Result<Self, Fault> {
         let mut recent = Recent::default();
-        reads::extend_recent(&synced, &mut recent, Revision::ZERO, head.revision())?;
+        reads::extend_recent(&synced, &mut recent, Revision::ZERO, head)?;
         Ok(Self {
             synced,
             relaxed,
@@ -73,11 +73,7 @@ impl Writer {
         };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let row = HeadRow::read(&transaction)?;
-        let head = row.head.revision();
-        if head > self.known {
-            reads::extend_recent(&transaction, &mut self.recent, self.known, head)?;
-            self.known = head;
-        }
+        catch_up(&transaction, &row.head, &mut self.recent, &mut self.known)?;
         let answer = write(&transaction, row, &mut self.recent)?;
         transaction
             .commit()
@@ -115,9 +111,13 @@ impl Writer {
         Ok((outcomes, head))
     }
 
-    /// The commit with an id that the log no longer has, where it is recent.
-    pub(crate) fn find(&self, id: TransactionId) -> Option<Committed> {
-        self.recent.find(id)
+    /// The commit with an id, where it is recent.
+    pub(crate) fn find(&mut self, id: TransactionId) -> Result<Option<Committed>, Fault> {
+        let (recent, known) = (&mut self.recent, &mut self.known);
+        reads::snapshot(&self.synced, |connection, head| {
+            catch_up(connection, head, recent, known)
+        })?;
+        Ok(self.recent.find(id))
     }
 
     /// Keeps or deletes a note, unsynced.
@@ -213,6 +213,20 @@ impl Writer {
     }
 }
 
+/// Adds what others committed to the window of recent commits.
+fn catch_up(
+    connection: &Connection,
+    head: &Head,
+    recent: &mut Recent,
+    known: &mut Revision,
+) -> Result<(), Fault> {
+    if head.revision() > *known {
+        reads::extend_recent(connection, recent, *known, head)?;
+        *known = head.revision();
+    }
+    Ok(())
+}
+
 fn check_empty(row: &HeadRow, is_ours: bool) -> Result<(), Fault> {
     let found = row.head.revision();
     let problem = if found > Revision::ZERO {
@@ -240,6 +254,7 @@ fn store(connection: &Connection, evaluation: &Evaluation) -> Result<(), Fault> 
 
 fn append(connection: &Connection, entry: &LogEntry) -> Result<(), Fault> {
     LogRow::of(entry)?.insert(connection)?;
+    insert_id(connection, entry.commit.id, entry.commit.revision)?;
     let sql = "INSERT INTO log_keys (kind, name, revision) VALUES (?1, ?2, ?3)";
     let mut insert = connection.prepare_cached(sql)?;
     let revision = stored(entry.commit.revision)?;
@@ -284,8 +299,10 @@ fn cut(connection: &Connection, through: Revision) -> Result<Anchor, Fault> {
             hash: entry.hash,
         });
     }
-    let sql = "DELETE FROM log WHERE revision <= ?1";
-    connection.prepare_cached(sql)?.execute([through])?;
+    for table in ["log", "log_ids"] {
+        let sql = format!("DELETE FROM {table} WHERE revision <= ?1");
+        connection.prepare_cached(&sql)?.execute([through])?;
+    }
     let last = last.filter(|last| stored(last.revision).is_ok_and(|last| last == through));
     last.ok_or_else(|| Fault::damaged(format!("log entry {through}"), "it is missing"))
 }
