@@ -14,7 +14,7 @@ use registry_core::{
     Cause, ChangesRequest, Image, Key, Mutation, OpenMode, Record, RegistryStore as _, Revision,
     Timestamp, Transaction, TransactionId,
 };
-use registry_redb::{RedbConfig, RedbStore};
+use registry_redb::{RedbConfig, RedbStore, salvage};
 
 /// More commits than a fold takes.
 const COMMITS: u64 = 1500;
@@ -107,4 +107,33 @@ fn flipped_choice_of_the_commit_slot_loses_nothing_of_a_closed_store() {
             assert_whole(&store);
         }
     }
+}
+
+/// redb aborts the process where its list of free pages is damaged and it writes.
+#[test]
+fn damaged_file_is_refused_or_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    let store = open(&path);
+    fill(&store);
+    block_on(store.close()).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    for place in (0..whole.len()).step_by(whole.len() / 64) {
+        let end = whole.len().min(place + 512);
+        let mut damaged = whole.clone();
+        damaged[place..end].fill(0);
+        fs::write(&path, damaged).unwrap();
+        // Whether it can be read or not, it must not take the process with it.
+        drop(salvage(&path));
+        match RedbStore::open(RedbConfig::new(&path)) {
+            Ok(store) => {
+                block_on(store.commit(vec![put("another", "1")])).unwrap();
+                assert!(block_on(store.verify()).unwrap().is_clean(), "at {place}");
+                block_on(store.close()).unwrap();
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0);
 }
