@@ -171,6 +171,12 @@ impl Driver {
 
     async fn commit_group(&mut self, first: CommandJob) {
         let drained = self.drain(first);
+        if let Err(error) = self.refresh().await {
+            for job in drained {
+                job.answer(Err(error.clone()));
+            }
+            return;
+        }
         let mut jobs = self.answer_known(drained).await;
         let attempts_max = self.shared.config.replan_max + 1;
         for _ in 0..attempts_max {
@@ -260,6 +266,19 @@ impl Driver {
             .commits
             .fetch_add(commits as u64, Ordering::Relaxed);
         self.shared.counters.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Brings the view up to the head where others write, too: a command that comes to no transaction is answered from
+    /// the view, and must not be answered from one that was overtaken before the command came.
+    async fn refresh(&self) -> Result<(), RegistryError> {
+        if self.shared.store.capabilities().writers == Writers::One {
+            return Ok(());
+        }
+        let head = self.shared.store.head().await?;
+        if head.revision() > self.shared.view().revision() {
+            self.catch_up().await?;
+        }
+        Ok(())
     }
 
     /// Applies what the store has beyond the view: commits of other processes, and our own between them.
