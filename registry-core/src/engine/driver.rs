@@ -146,7 +146,12 @@ impl Driver {
     async fn compact(&mut self, through: Revision) -> StoreResult<()> {
         let slice = CHANGES_PAGE_MAX as u64;
         loop {
-            let compacted = self.shared.store.head().await?.compacted.revision;
+            let head = self.shared.store.head().await?;
+            if through > head.revision() {
+                // The store refuses it before a slice of it is gone.
+                return self.shared.store.compact(through).await;
+            }
+            let compacted = head.compacted.revision;
             let next = Revision(compacted.0.saturating_add(slice)).min(through);
             self.shared.store.compact(next).await?;
             if next == through {
@@ -171,6 +176,12 @@ impl Driver {
 
     async fn commit_group(&mut self, first: CommandJob) {
         let drained = self.drain(first);
+        if let Err(error) = self.see_others().await {
+            for job in drained {
+                job.answer(Err(error.clone()));
+            }
+            return;
+        }
         let mut jobs = self.answer_known(drained).await;
         let attempts_max = self.shared.config.replan_max + 1;
         for _ in 0..attempts_max {
@@ -181,7 +192,14 @@ impl Driver {
             }
             let outcomes = match self.commit(group.transactions()).await {
                 Ok(outcomes) => outcomes,
-                Err(error) => return group.fail(&RegistryError::from(error)),
+                Err(error) => {
+                    if *error.kind() == ErrorKind::MaybeApplied
+                        && let Err(error) = self.catch_up().await
+                    {
+                        tracing::warn!(%error, "the view may be behind the store");
+                    }
+                    return group.fail(&RegistryError::from(error));
+                }
             };
             self.count(&outcomes);
             if group.is_as_planned(&outcomes) {
@@ -236,21 +254,36 @@ impl Driver {
         fresh
     }
 
+    /// Catches up with what other processes committed before this group, so that nothing is refused or found unchanged
+    /// on a view that they made old.
+    async fn see_others(&self) -> Result<(), RegistryError> {
+        if self.shared.store.capabilities().writers == Writers::One {
+            return Ok(());
+        }
+        let head = self.shared.store.head().await?;
+        if head.revision() > self.shared.view().revision() {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
     /// Commits a group; one whose outcome is unknown is sent again, which its transaction ids make harmless.
+    ///
+    /// Whatever a later attempt answers, an outcome that was unknown stays so until the store tells it.
     async fn commit(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
-        let mut resends = 0;
-        loop {
+        let mut unknown = None;
+        for _ in 0..self.shared.config.resend_max {
             match self.shared.store.commit(transactions.to_vec()).await {
-                Err(error)
-                    if *error.kind() == ErrorKind::MaybeApplied
-                        && resends < self.shared.config.resend_max =>
-                {
-                    resends += 1;
+                Err(error) if *error.kind() == ErrorKind::MaybeApplied => {
+                    unknown.get_or_insert(error);
                     self.shared.counters.resends.fetch_add(1, Ordering::Relaxed);
                 }
-                outcome => return outcome,
+                Err(error) => return Err(unknown.unwrap_or(error)),
+                outcomes => return outcomes,
             }
         }
+        let outcomes = self.shared.store.commit(transactions.to_vec()).await;
+        outcomes.map_err(|error| unknown.unwrap_or(error))
     }
 
     fn count(&self, outcomes: &[Outcome]) {

@@ -13,9 +13,9 @@ const ATTEMPTS_MAX: u32 = 16;
 /// Reads the whole state and checks that it adds up to the store's head.
 ///
 /// # Errors
-/// `Corrupted` where it does not: a record that is missing is found here, before anything is answered from the view.
+/// `Corrupted` where it does not: a record that is missing is found here, before anything is answered from the view;
+/// `Unavailable` where others commit faster than it can be read.
 pub(super) async fn load(store: &dyn RegistryStore) -> Result<View, RegistryError> {
-    let mut problem = String::new();
     for _ in 0..ATTEMPTS_MAX {
         let view = match load_once(store).await {
             Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => continue,
@@ -24,20 +24,19 @@ pub(super) async fn load(store: &dyn RegistryStore) -> Result<View, RegistryErro
         let head = store.head().await?;
         match view.compare(head.last, &head.tally) {
             Ok(()) => return Ok(view),
-            Err(found) if head.revision() == view.revision() => {
-                problem = found;
-                break;
+            Err(problem) if head.revision() == view.revision() => {
+                return Err(failure(store, ErrorKind::Corrupted, &problem));
             }
-            Err(found) => problem = found,
+            Err(_) => {}
         }
     }
+    let problem = format!("others kept committing during {ATTEMPTS_MAX} attempts");
+    Err(failure(store, ErrorKind::Unavailable, &problem))
+}
+
+fn failure(store: &dyn RegistryStore, kind: ErrorKind, problem: &str) -> RegistryError {
     let backend = store.capabilities().backend;
-    Err(StoreError::new(
-        ErrorKind::Corrupted,
-        backend,
-        format!("load the records: {problem}"),
-    )
-    .into())
+    StoreError::new(kind, backend, format!("load the records: {problem}")).into()
 }
 
 async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {

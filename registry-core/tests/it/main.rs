@@ -2,7 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod close;
 mod codec;
+mod commands;
 mod fixture;
 mod json;
+mod plan;
+mod queries;
+mod retention;
+mod running;
 mod vectors;
+mod watch;

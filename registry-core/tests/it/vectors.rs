@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fixture::{TIME, entries, image, key, log, record};
 
-const NEWER: SchemaVersion = SchemaVersion { major: 1, minor: 1 };
+/// The minor after ours.
+pub(crate) const NEWER: SchemaVersion = SchemaVersion { major: 1, minor: 1 };
 
 /// The content of a vector. A new one is written where `HARNESS_VECTORS_NEW` is set; none is ever written over.
 fn vector(name: &str, now: &str) -> String {
@@ -174,7 +175,8 @@ fn stored(codec: CodecId, schema: SchemaVersion, name: &str, body: &[u8]) -> Vec
     header
 }
 
-fn newer_value() -> (Vec<u8>, Versioned) {
+/// The value of the 1.1 vector, with its bytes.
+pub(crate) fn newer_value() -> (Vec<u8>, Versioned) {
     let now = stored(CodecId::Fcode, NEWER, "newer", &newer_body());
     let bytes = bytes_of("service-newer-1.1.fcode.hex", &now);
     let value = decode_value(&key("newer"), &bytes).unwrap();
@@ -244,7 +246,8 @@ fn newer_value_is_never_overwritten() {
     assert_eq!(block_on(store.get(&key("newer"))).unwrap(), Some(value));
 }
 
-fn restore_page(value: &Versioned) -> RestorePage {
+/// A whole store of one commit that put that record.
+pub(crate) fn restore_page(value: &Versioned) -> RestorePage {
     let commit = Commit {
         changes: vec![Change {
             key: value.key().clone(),
