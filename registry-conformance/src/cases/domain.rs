@@ -222,15 +222,15 @@ fn concurrent_registrations_share_groups(subject: &Subject) -> Verdict {
     registry.begin_close();
     block_on(async {
         let mut revisions = Vec::new();
-        let answers = async {
+        let answered = async {
             for call in calls {
                 revisions.push(call.await?.revision.0);
             }
             Ok::<_, RegistryError>(revisions)
         };
-        let (revisions, driven) = futures_lite::future::zip(answers, driver.run()).await;
-        driven?;
-        assert_eq!(revisions?, (1..=CALLERS as u64).collect::<Vec<_>>());
+        let (answers, ended) = futures_lite::future::zip(answered, driver.run()).await;
+        ended?;
+        assert_eq!(answers?, (1..=CALLERS as u64).collect::<Vec<_>>());
         let stats = registry.stats();
         assert_eq!(stats.commits, CALLERS as u64);
         assert!(stats.groups < stats.commits, "{stats:?}");
@@ -395,8 +395,7 @@ fn conflicting_commands_are_planned_again(subject: &Subject) -> Verdict {
 /// Commands of the fault cases: each is a commit of its own.
 const COMMANDS: u64 = 5;
 
-/// Runs the commands over a store that fails its n-th write, for each n; `answered` are those that were acknowledged
-/// by their order, with the error of the first that was not.
+/// Runs the commands over a store that fails its n-th write, for each n, and checks their answers.
 fn for_every_write(
     subject: &Subject,
     fault: Fault,
