@@ -62,6 +62,28 @@ mod tests {
     }
 
     #[test]
+    fn unknown_variants_are_refused_with_the_field_and_the_known_ones() {
+        let cases = [
+            (
+                "execution",
+                r#"{"function":{"runtime":"wasm"}}"#,
+                "systemd_service",
+            ),
+            ("execution", r#""function""#, "docker_container"),
+            ("location", r#""orbit""#, "remote"),
+            ("state", r#"{"drained":{}}"#, "running"),
+            ("state", r#""drained""#, "running"),
+        ];
+        for (field, variant, known) in cases {
+            let text = format!(r#"{{"name":"a","version":"1","{field}":{variant}}}"#);
+            let refusal = refusal(&text);
+            assert!(refusal.starts_with(field), "{refusal}");
+            assert!(refusal.contains("unknown variant"), "{refusal}");
+            assert!(refusal.contains(known), "{refusal}");
+        }
+    }
+
+    #[test]
     fn deep_nesting_is_refused_without_a_crash() {
         let deep = format!(
             r#"{{"name":{}1{},"version":"1"}}"#,

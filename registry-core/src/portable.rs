@@ -1,16 +1,23 @@
 //! The JSON forms of records and log entries, for backends and exports that a person can read.
 //!
 //! They carry everything that the binary forms carry: revisions, schema stamps and hashes.
+//!
+//! A record of a newer minor is read as far as it is known, with unknown variants as `unknown`, and written back as it
+//! was. Requests are never read so: the model's own reading is strict.
 
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::error::CodecError;
 use crate::hash::Hash;
 use crate::key::Key;
 use crate::log::{Change, Commit, LogEntry};
-use crate::model::ModelError;
+use crate::model::{ModelError, ServiceEntry};
 use crate::record::{Image, Record, Versioned};
 use crate::revision::Revision;
 use crate::schema::SchemaVersion;
@@ -28,7 +35,7 @@ pub struct PortableRecord {
 }
 
 /// A record with its stamp and its hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortableImage {
     /// The schema it was written in.
     pub schema: SchemaVersion,
@@ -36,6 +43,8 @@ pub struct PortableImage {
     pub hash: Hash,
     /// The value.
     pub record: Record,
+    /// The whole value, where it is of a newer minor.
+    newer: Option<Value>,
 }
 
 /// A log entry.
@@ -104,6 +113,7 @@ impl From<&Image> for PortableImage {
             schema: image.schema(),
             hash: *image.hash(),
             record: image.record().clone(),
+            newer: image.newer_json().cloned(),
         }
     }
 }
@@ -113,7 +123,140 @@ impl PortableImage {
         if !self.schema.is_readable() {
             return Err(CodecError::SchemaTooNew { found: self.schema });
         }
-        Image::from_stored(self.record, self.schema, self.hash)
+        Image::from_json(self.record, self.schema, self.hash, self.newer)
+    }
+}
+
+const IMAGE_FIELDS: [&str; 3] = ["schema", "hash", "record"];
+
+impl Serialize for PortableImage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut image = serializer.serialize_struct("PortableImage", IMAGE_FIELDS.len())?;
+        image.serialize_field("schema", &self.schema)?;
+        image.serialize_field("hash", &self.hash)?;
+        match &self.newer {
+            Some(value) => image.serialize_field("record", value)?,
+            None => image.serialize_field("record", &self.record)?,
+        }
+        image.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for PortableImage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_struct("PortableImage", &IMAGE_FIELDS, ImageVisitor)
+    }
+}
+
+struct ImageVisitor;
+
+impl<'de> Visitor<'de> for ImageVisitor {
+    type Value = PortableImage;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record with schema and hash")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PortableImage, A::Error> {
+        let (mut schema, mut hash) = (None, None);
+        // Read at once where the schema before it is known, else when it is.
+        let (mut known, mut later) = (None, None);
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "schema" => schema = Some(map.next_value::<SchemaVersion>()?),
+                "hash" => hash = Some(map.next_value()?),
+                "record" if schema.is_some_and(SchemaVersion::is_known) => {
+                    known = Some(map.next_value::<Record>()?);
+                }
+                "record" => later = Some(map.next_value::<Value>()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let missing = |index: usize| de::Error::missing_field(IMAGE_FIELDS[index]);
+        let schema = schema.ok_or_else(|| missing(0))?;
+        let hash = hash.ok_or_else(|| missing(1))?;
+        let record = match (known, &later) {
+            (Some(record), _) => record,
+            (None, Some(value)) => {
+                read_newer(value.clone(), "/service", schema).map_err(de::Error::custom)?
+            }
+            (None, None) => return Err(missing(2)),
+        };
+        let newer = later.filter(|_| !schema.is_known());
+        Ok(PortableImage {
+            schema,
+            hash,
+            record,
+            newer,
+        })
+    }
+}
+
+/// Reads the JSON of an entry that a store kept under that schema.
+///
+/// # Errors
+/// What serde says of a field; an unknown variant is one only in a schema that this code knows.
+pub fn read_entry(text: &str, schema: SchemaVersion) -> serde_json::Result<ServiceEntry> {
+    if schema.is_known() {
+        return serde_json::from_str(text);
+    }
+    read_newer(serde_json::from_str(text)?, "", schema)
+}
+
+/// The variants that this code knows, by their place in an entry. A test compares them with the model.
+const VARIANTS: [(&str, &[&str]); 4] = [
+    (
+        "/execution",
+        &[
+            "managed_process",
+            "docker_container",
+            "systemd_service",
+            "unknown",
+        ],
+    ),
+    ("/location", &["local", "remote", "unknown"]),
+    (
+        "/state",
+        &[
+            "registered",
+            "starting",
+            "running",
+            "stopping",
+            "stopped",
+            "failed",
+            "unknown",
+        ],
+    ),
+    (
+        "/last_health_check/status",
+        &["passing", "warning", "critical", "unknown"],
+    ),
+];
+
+/// Reads a value; in one of a newer schema, variants of the entry at `place` that this code does not know are `unknown`.
+fn read_newer<T: de::DeserializeOwned>(
+    mut value: Value,
+    place: &str,
+    schema: SchemaVersion,
+) -> serde_json::Result<T> {
+    if !schema.is_known() {
+        for (field, known) in VARIANTS {
+            if let Some(variant) = value.pointer_mut(&format!("{place}{field}"))
+                && name_of(variant).is_some_and(|name| !known.contains(&name))
+            {
+                *variant = Value::from("unknown");
+            }
+        }
+    }
+    serde_json::from_value(value)
+}
+
+/// The name of a variant: a text, or the only field of an object.
+fn name_of(variant: &Value) -> Option<&str> {
+    match variant {
+        Value::String(name) => Some(name),
+        Value::Object(fields) if fields.len() == 1 => fields.keys().next().map(String::as_str),
+        _ => None,
     }
 }
 
@@ -184,5 +327,31 @@ impl TryFrom<PortableChange> for Change {
             return Err(ModelError::new("key", key.to_string(), image.key().to_string()).into());
         }
         Ok(Self { key, before, after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_variants_are_those_of_the_model() {
+        for (field, known) in VARIANTS {
+            let mut entry = serde_json::json!({
+                "name": "api", "version": "1",
+                "last_health_check": { "status": "passing", "checked_at": "2026-01-01T00:00:00Z" },
+            });
+            let place = field.rsplit('/').next().unwrap();
+            match entry.pointer_mut("/last_health_check") {
+                Some(health) if place == "status" => health["status"] = "new".into(),
+                _ => entry[place] = "new".into(),
+            }
+            let refusal = serde_json::from_value::<ServiceEntry>(entry)
+                .unwrap_err()
+                .to_string();
+            let (_, expected) = refusal.split_once("expected one of ").unwrap();
+            let names: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+            assert_eq!(names, known, "{field}");
+        }
     }
 }

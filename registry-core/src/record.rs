@@ -1,5 +1,6 @@
 //! Records as a store keeps them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,14 +48,34 @@ impl Record {
 /// A record with its key, the schema it was written in and the hash of its canonical form. Never changes.
 ///
 /// The canonical form is the fcode body of the schema in the stamp, so a copy on another backend has the same hash.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Image {
     key: Key,
     record: Record,
     schema: SchemaVersion,
     hash: Hash,
     body_bytes: usize,
+    /// The form that a newer record was read from: all of it, where `record` has only what this code knows.
+    original: Option<Original>,
 }
+
+/// The whole of a record that a newer program wrote, to be copied as it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Original {
+    /// The fcode body.
+    Body(Box<[u8]>),
+    /// The record's JSON.
+    Json(Box<serde_json::Value>),
+}
+
+/// The same record: the hash covers what is not seen here.
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.schema == other.schema && self.record == other.record
+    }
+}
+
+impl Eq for Image {}
 
 impl Image {
     /// Checks a record and stamps it with the current schema.
@@ -80,6 +101,7 @@ impl Image {
             schema: SCHEMA,
             hash,
             body_bytes: body.len(),
+            original: None,
         }))
     }
 
@@ -94,6 +116,16 @@ impl Image {
         record: Record,
         schema: SchemaVersion,
         hash: Hash,
+    ) -> Result<Arc<Self>, CodecError> {
+        Self::from_json(record, schema, hash, None)
+    }
+
+    /// As [`from_stored`](Self::from_stored), with the JSON that a newer record was read from.
+    pub(crate) fn from_json(
+        record: Record,
+        schema: SchemaVersion,
+        hash: Hash,
+        newer: Option<serde_json::Value>,
     ) -> Result<Arc<Self>, CodecError> {
         let key = record.key()?;
         let body = codec::record_body(&record);
@@ -110,6 +142,7 @@ impl Image {
             schema,
             hash,
             body_bytes: body.len(),
+            original: newer.map(|value| Original::Json(Box::new(value))),
         }))
     }
 
@@ -127,7 +160,24 @@ impl Image {
             schema,
             hash,
             body_bytes: body.len(),
+            original: (!schema.is_known()).then(|| Original::Body(body.into())),
         }))
+    }
+
+    /// The canonical body: the one that was read, where a newer program wrote it.
+    pub(crate) fn body(&self) -> Cow<'_, [u8]> {
+        match &self.original {
+            Some(Original::Body(body)) => Cow::Borrowed(body),
+            _ => Cow::Owned(codec::record_body(&self.record)),
+        }
+    }
+
+    /// The JSON that was read, where a newer program wrote it.
+    pub(crate) fn newer_json(&self) -> Option<&serde_json::Value> {
+        match &self.original {
+            Some(Original::Json(value)) => Some(value),
+            _ => None,
+        }
     }
 
     /// What identifies it.

@@ -174,7 +174,8 @@ pub trait RegistryStore: fmt::Debug + Send + Sync + 'static {
     /// A transaction that fails changes nothing and takes no revision. One that names an earlier one of the group by
     /// [`Precondition::ModifiedBy`](crate::Precondition::ModifiedBy) fails with it. One whose id is among the last
     /// [`RECENT_COMMITS_MAX`](crate::limits::RECENT_COMMITS_MAX) commits answers the first outcome and is not applied
-    /// again.
+    /// again. Compaction takes nothing from that window while the store is open; at opening it is rebuilt from
+    /// the log, so that compacting and then reopening forgets the ids of the compacted commits.
     ///
     /// # Errors
     /// `MaybeApplied` where it cannot be told whether the group was made durable; `LimitExceeded` for a group over
@@ -183,6 +184,8 @@ pub trait RegistryStore: fmt::Debug + Send + Sync + 'static {
 
     /// The commit that has this id, where it is among the last
     /// [`RECENT_COMMITS_MAX`](crate::limits::RECENT_COMMITS_MAX). No I/O on a store with one writer.
+    ///
+    /// None, too, for a commit that was compacted before the store was last opened: its id went with its log entry.
     async fn find(&self, id: TransactionId) -> Result<Option<Committed>>;
 
     /// A page of the log in revision order. After the head it is empty.

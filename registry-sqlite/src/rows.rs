@@ -1,7 +1,7 @@
 //! Rows and what they stand for. Each row has a checksum over all of its other columns.
 
 use registry_core::model::{ExecutionInfo, Location, ServiceEntry};
-use registry_core::portable::{PortableChange, PortableEntry};
+use registry_core::portable::{self, PortableChange, PortableEntry};
 use registry_core::{
     Anchor, Counts, ErrorKind, Hash, Head, Image, LogEntry, Note, Record, Revision, SCHEMA,
     SchemaVersion, Tally, TransactionId, Versioned,
@@ -163,12 +163,13 @@ impl ServiceRow {
     /// The record that the row stands for.
     pub(crate) fn record(&self) -> Result<Versioned, Fault> {
         let place = self.place();
-        let entry: ServiceEntry = json(&place, &self.record)?;
+        let schema = schema(&place, &self.schema)?;
+        let entry = portable::read_entry(&self.record, schema)
+            .map_err(|error| Fault::damaged(&place, error))?;
         if entry.name != self.name {
             let problem = format!("the record is named {:?}", entry.name);
             return Err(Fault::damaged(place, problem));
         }
-        let schema = schema(&place, &self.schema)?;
         let hash = hash(&place, &self.hash)?;
         let image = Image::from_stored(Record::Service(entry), schema, hash)
             .map_err(|error| Fault::codec(&place, &error))?;

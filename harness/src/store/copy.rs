@@ -1,10 +1,9 @@
 //! Copies a whole store into an empty one, with history, and reads it back.
 
 use registry_core::commit::Verification;
-use registry_core::limits::{CHANGES_PAGE_MAX, RANGE_PAGE_MAX};
 use registry_core::{
-    ChangesRequest, ErrorKind, Head, Kind, RangeRequest, RegistryStore, RestorePage, Result,
-    SCHEMA, Seal, StoreError, Versioned,
+    ErrorKind, Head, LogPages, RecordPages, RegistryStore, RestorePage, Result, SCHEMA, Seal,
+    StoreError, Versioned,
 };
 
 /// Told of every page: how many log entries and records were handled.
@@ -68,17 +67,13 @@ async fn copy_log(
     copied: &mut Copied,
     progress: Progress<'_>,
 ) -> Result<()> {
-    let mut after = copied.head.compacted.revision;
-    while after < copied.head.revision() {
-        let page = source
-            .changes(ChangesRequest {
-                after,
-                key: None,
-                limit: CHANGES_PAGE_MAX,
-            })
-            .await?;
+    let mut pages = LogPages::new(
+        source,
+        copied.head.compacted.revision,
+        copied.head.revision(),
+    );
+    while let Some(page) = pages.next().await? {
         copied.entries += page.entries.len() as u64;
-        after = page.through;
         target
             .restore(RestorePage {
                 entries: page.entries,
@@ -96,30 +91,17 @@ async fn copy_records(
     copied: &mut Copied,
     progress: Progress<'_>,
 ) -> Result<()> {
-    for kind in Kind::ALL {
-        let mut after = None;
-        loop {
-            let page = source
-                .range(RangeRequest {
-                    kind,
-                    after,
-                    limit: RANGE_PAGE_MAX,
-                })
-                .await?;
-            check_known(source, &page.records)?;
-            copied.records += page.records.len() as u64;
-            target
-                .restore(RestorePage {
-                    records: page.records,
-                    ..RestorePage::default()
-                })
-                .await?;
-            progress(copied.entries, copied.records);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+    let mut pages = RecordPages::new(source);
+    while let Some(page) = pages.next().await? {
+        check_known(source, &page.records)?;
+        copied.records += page.records.len() as u64;
+        target
+            .restore(RestorePage {
+                records: page.records,
+                ..RestorePage::default()
+            })
+            .await?;
+        progress(copied.entries, copied.records);
     }
     Ok(())
 }
@@ -144,38 +126,17 @@ fn check_known(source: &dyn RegistryStore, records: &[Versioned]) -> Result<()> 
 /// `Corrupted` with the first thing that does not fit.
 pub async fn read_back(store: &dyn RegistryStore, expected: &Head) -> Result<()> {
     let mut verification = Verification::new(expected.clone());
-    let mut after = expected.compacted.revision;
-    while after < expected.revision() {
-        let page = store
-            .changes(ChangesRequest {
-                after,
-                key: None,
-                limit: CHANGES_PAGE_MAX,
-            })
-            .await?;
+    let mut log = LogPages::new(store, expected.compacted.revision, expected.revision());
+    while let Some(page) = log.next().await? {
         page.entries
             .iter()
             .for_each(|entry| verification.entry(entry));
-        after = page.through;
     }
-    for kind in Kind::ALL {
-        let mut after = None;
-        loop {
-            let page = store
-                .range(RangeRequest {
-                    kind,
-                    after,
-                    limit: RANGE_PAGE_MAX,
-                })
-                .await?;
-            page.records
-                .iter()
-                .for_each(|record| verification.record(record));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
+    let mut records = RecordPages::new(store);
+    while let Some(page) = records.next().await? {
+        page.records
+            .iter()
+            .for_each(|record| verification.record(record));
     }
     let report = verification.finish();
     match report.findings.first() {

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use registry_core::durable::{rename_durably, temporary_path};
 use registry_core::legacy::write_legacy;
-use registry_core::limits::RANGE_PAGE_MAX;
-use registry_core::{Head, Image, Kind, RangeRequest, RegistryStore, StoreError, private_options};
+use registry_core::{Head, Image, Kind, RecordPages, RegistryStore, StoreError, private_options};
 
 use super::copy::Progress;
 use super::ndjson;
@@ -63,27 +62,16 @@ async fn read_services(
     progress: Progress<'_>,
 ) -> Result<Vec<ServiceEntry>, crate::Error> {
     let mut entries = Vec::new();
-    let mut after = None;
-    loop {
-        let page = store
-            .range(RangeRequest {
-                kind: Kind::Service,
-                after,
-                limit: RANGE_PAGE_MAX,
-            })
-            .await?;
-        entries.extend(
-            page.records
-                .iter()
-                .filter_map(|record| Image::as_service(&record.image))
-                .cloned(),
-        );
+    let mut pages = RecordPages::new(store);
+    while let Some(page) = pages.next().await? {
+        let services = page
+            .records
+            .iter()
+            .filter_map(|record| Image::as_service(&record.image));
+        entries.extend(services.cloned());
         progress(0, entries.len() as u64);
-        after = page.next;
-        if after.is_none() {
-            return Ok(entries);
-        }
     }
+    Ok(entries)
 }
 
 /// A file that gets its name when it is whole.

@@ -5,11 +5,10 @@
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 
-use registry_core::limits::{CHANGES_PAGE_MAX, RANGE_PAGE_MAX};
 use registry_core::portable::{PortableEntry, PortableRecord};
 use registry_core::{
-    Anchor, ChangesRequest, ErrorKind, Head, Kind, LogEntry, RangeRequest, RegistryStore,
-    RestorePage, SCHEMA, SchemaVersion, Seal, StoreError, Versioned,
+    Anchor, ErrorKind, Head, LogEntry, LogPages, RecordPages, RegistryStore, RestorePage, SCHEMA,
+    SchemaVersion, Seal, StoreError, Versioned,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,42 +56,21 @@ pub(super) async fn write(
         },
     )?;
     let (mut entries, mut records) = (0, 0);
-    let mut after = head.compacted.revision;
-    while after < head.revision() {
-        let page = store
-            .changes(ChangesRequest {
-                after,
-                key: None,
-                limit: CHANGES_PAGE_MAX,
-            })
-            .await?;
+    let mut log = LogPages::new(store, head.compacted.revision, head.revision());
+    while let Some(page) = log.next().await? {
         for entry in &page.entries {
             put(out, &Line::Entry(PortableEntry::from(&**entry)))?;
         }
         entries += page.entries.len() as u64;
-        after = page.through;
         progress(entries, records);
     }
-    for kind in Kind::ALL {
-        let mut after = None;
-        loop {
-            let page = store
-                .range(RangeRequest {
-                    kind,
-                    after,
-                    limit: RANGE_PAGE_MAX,
-                })
-                .await?;
-            for record in &page.records {
-                put(out, &Line::Record(PortableRecord::from(record)))?;
-            }
-            records += page.records.len() as u64;
-            progress(entries, records);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+    let mut pages = RecordPages::new(store);
+    while let Some(page) = pages.next().await? {
+        for record in &page.records {
+            put(out, &Line::Record(PortableRecord::from(record)))?;
         }
+        records += page.records.len() as u64;
+        progress(entries, records);
     }
     put(
         out,

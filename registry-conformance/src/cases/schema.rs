@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use registry_core::codec::decode_value;
 use registry_core::{
-    Anchor, Change, Commit, ErrorKind, Hash, Head, Image, LogEntry, Mutation, Record, Rejection,
+    Anchor, Change, Commit, ErrorKind, Hash, Head, Image, LogEntry, Mutation, Rejection,
     RestorePage, Revision, SCHEMA, SchemaVersion, Seal, TransactionId, Versioned,
 };
 
 use crate::case::{Case, Verdict, any, case, persistent};
-use crate::fixture::{cause, delete, entry, expect_kind, image, key, put, transaction};
+use crate::fixture::{cause, delete, expect_kind, key, put, transaction};
 use crate::picture::Picture;
 use crate::subject::Subject;
 
@@ -29,11 +30,22 @@ const NEWER_MAJOR: SchemaVersion = SchemaVersion {
     minor: 0,
 };
 
-/// A record as the next minor version of this program would have left it.
+/// A record as the next minor version of this program left it: with a field and with variants that this one does not
+/// know.
 fn newer_image(name: &str) -> Arc<Image> {
-    let known = image(name, "1.0.0");
-    let record = Record::Service(entry(name, "1.0.0"));
-    Image::from_stored(record, NEWER_MINOR, *known.hash()).expect("the fixture is legal")
+    const VECTOR: &str = include_str!("../../../docs/vectors/service-newer-1.1.fcode.hex");
+    let digits: Vec<u8> = VECTOR
+        .chars()
+        .filter_map(|digit| digit.to_digit(16))
+        .map(|digit| u8::try_from(digit).expect("a digit is less than 16"))
+        .collect();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect();
+    let value = decode_value(&key(name), &bytes).expect("the vector is a stored value");
+    assert_eq!(value.image.schema(), NEWER_MINOR);
+    value.image
 }
 
 /// A store of one commit that put one newer record.

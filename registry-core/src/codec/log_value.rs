@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CodecId, decode_body, fcode, record_body};
+use super::{CodecId, decode_body, fcode};
 use crate::error::CodecError;
 use crate::hash::Hash;
 use crate::key::Key;
@@ -199,7 +199,7 @@ fn stored_image(image: &Image) -> ImageV1<'_> {
     ImageV1 {
         schema_major: schema.major,
         schema_minor: schema.minor,
-        body: Bytes(record_body(image.record()).into()),
+        body: Bytes(image.body()),
     }
 }
 

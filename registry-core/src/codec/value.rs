@@ -25,7 +25,10 @@ const BODY_AT: usize = 26;
 
 /// Writes a record with header and checksum.
 pub fn encode_value(codec: CodecId, value: &Versioned) -> Vec<u8> {
-    let body = encode_body(codec, value.image.record());
+    let body = match codec {
+        CodecId::Fcode => value.image.body(),
+        CodecId::Bincode => encode_body(codec, value.image.record()).into(),
+    };
     let schema = value.image.schema();
     let mut bytes = Vec::with_capacity(BODY_AT + body.len());
     bytes.extend(MAGIC);
@@ -35,7 +38,7 @@ pub fn encode_value(codec: CodecId, value: &Versioned) -> Vec<u8> {
     bytes.extend(value.modified.0.to_le_bytes());
     let checksum = checksum(value.key(), &bytes, &body);
     bytes.extend(checksum.to_le_bytes());
-    bytes.extend(body);
+    bytes.extend_from_slice(&body);
     bytes
 }
 

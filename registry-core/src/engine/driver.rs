@@ -146,7 +146,12 @@ impl Driver {
     async fn compact(&mut self, through: Revision) -> StoreResult<()> {
         let slice = CHANGES_PAGE_MAX as u64;
         loop {
-            let compacted = self.shared.store.head().await?.compacted.revision;
+            let head = self.shared.store.head().await?;
+            if through > head.revision() {
+                // The store refuses it before a slice of it is gone.
+                return self.shared.store.compact(through).await;
+            }
+            let compacted = head.compacted.revision;
             let next = Revision(compacted.0.saturating_add(slice)).min(through);
             self.shared.store.compact(next).await?;
             if next == through {
@@ -171,7 +176,7 @@ impl Driver {
 
     async fn commit_group(&mut self, first: CommandJob) {
         let drained = self.drain(first);
-        if let Err(error) = self.refresh().await {
+        if let Err(error) = self.see_others().await {
             for job in drained {
                 job.answer(Err(error.clone()));
             }
@@ -187,7 +192,14 @@ impl Driver {
             }
             let outcomes = match self.commit(group.transactions()).await {
                 Ok(outcomes) => outcomes,
-                Err(error) => return group.fail(&RegistryError::from(error)),
+                Err(error) => {
+                    if *error.kind() == ErrorKind::MaybeApplied
+                        && let Err(error) = self.catch_up().await
+                    {
+                        tracing::warn!(%error, "the view may be behind the store");
+                    }
+                    return group.fail(&RegistryError::from(error));
+                }
             };
             self.count(&outcomes);
             if group.is_as_planned(&outcomes) {
@@ -242,21 +254,36 @@ impl Driver {
         fresh
     }
 
+    /// Catches up with what other processes committed before this group, so that nothing is refused or found unchanged
+    /// on a view that they made old.
+    async fn see_others(&self) -> Result<(), RegistryError> {
+        if self.shared.store.capabilities().writers == Writers::One {
+            return Ok(());
+        }
+        let head = self.shared.store.head().await?;
+        if head.revision() > self.shared.view().revision() {
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
     /// Commits a group; one whose outcome is unknown is sent again, which its transaction ids make harmless.
+    ///
+    /// Whatever a later attempt answers, an outcome that was unknown stays so until the store tells it.
     async fn commit(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
-        let mut resends = 0;
-        loop {
+        let mut unknown = None;
+        for _ in 0..self.shared.config.resend_max {
             match self.shared.store.commit(transactions.to_vec()).await {
-                Err(error)
-                    if *error.kind() == ErrorKind::MaybeApplied
-                        && resends < self.shared.config.resend_max =>
-                {
-                    resends += 1;
+                Err(error) if *error.kind() == ErrorKind::MaybeApplied => {
+                    unknown.get_or_insert(error);
                     self.shared.counters.resends.fetch_add(1, Ordering::Relaxed);
                 }
-                outcome => return outcome,
+                Err(error) => return Err(unknown.unwrap_or(error)),
+                outcomes => return outcomes,
             }
         }
+        let outcomes = self.shared.store.commit(transactions.to_vec()).await;
+        outcomes.map_err(|error| unknown.unwrap_or(error))
     }
 
     fn count(&self, outcomes: &[Outcome]) {
@@ -266,19 +293,6 @@ impl Driver {
             .commits
             .fetch_add(commits as u64, Ordering::Relaxed);
         self.shared.counters.groups.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Brings the view up to the head where others write, too: a command that comes to no transaction is answered from
-    /// the view, and must not be answered from one that was overtaken before the command came.
-    async fn refresh(&self) -> Result<(), RegistryError> {
-        if self.shared.store.capabilities().writers == Writers::One {
-            return Ok(());
-        }
-        let head = self.shared.store.head().await?;
-        if head.revision() > self.shared.view().revision() {
-            self.catch_up().await?;
-        }
-        Ok(())
     }
 
     /// Applies what the store has beyond the view: commits of other processes, and our own between them.

@@ -15,7 +15,6 @@ use crate::limits::GROUP_BYTES_MAX;
 use crate::log::{Change, Commit};
 use crate::model::Name;
 use crate::record::Image;
-use crate::revision::Revision;
 use crate::time::Timestamp;
 use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Transaction};
 
@@ -106,14 +105,14 @@ impl Group {
 
     /// The record must be what the plan saw.
     fn as_seen(&self, name: &Name, key: &Key) -> Precondition {
-        if let Some(index) = self.changed_by.get(name) {
-            return Precondition::ModifiedBy(key.clone(), *index);
+        // One that the group deleted is absent like any other, whoever modified it last.
+        let Some(service) = self.view.get(name) else {
+            return Precondition::Absent(key.clone());
+        };
+        match self.changed_by.get(name) {
+            Some(index) => Precondition::ModifiedBy(key.clone(), *index),
+            None => Precondition::ModifiedAt(key.clone(), service.modified()),
         }
-        let modified = self
-            .view
-            .get(name)
-            .map_or(Revision::ZERO, |service| service.modified());
-        Precondition::ModifiedAt(key.clone(), modified)
     }
 
     fn apply(&mut self, job: &CommandJob, change: Change) {

@@ -3,9 +3,9 @@
 use super::error::RegistryError;
 use super::view::View;
 use crate::error::{ErrorKind, StoreError};
-use crate::key::Kind;
-use crate::limits::{CHANGES_PAGE_MAX, RANGE_PAGE_MAX};
-use crate::store::{ChangesRequest, RangeRequest, RegistryStore};
+use crate::limits::CHANGES_PAGE_MAX;
+use crate::pages::RecordPages;
+use crate::store::{ChangesRequest, RegistryStore};
 
 /// Attempts to reach a point at which the store stands still long enough to be compared.
 const ATTEMPTS_MAX: u32 = 16;
@@ -13,9 +13,9 @@ const ATTEMPTS_MAX: u32 = 16;
 /// Reads the whole state and checks that it adds up to the store's head.
 ///
 /// # Errors
-/// `Corrupted` where it does not: a record that is missing is found here, before anything is answered from the view.
+/// `Corrupted` where it does not: a record that is missing is found here, before anything is answered from the view;
+/// `Unavailable` where others commit faster than it can be read.
 pub(super) async fn load(store: &dyn RegistryStore) -> Result<View, RegistryError> {
-    let mut problem = String::new();
     for _ in 0..ATTEMPTS_MAX {
         let view = match load_once(store).await {
             Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => continue,
@@ -24,43 +24,29 @@ pub(super) async fn load(store: &dyn RegistryStore) -> Result<View, RegistryErro
         let head = store.head().await?;
         match view.compare(head.last, &head.tally) {
             Ok(()) => return Ok(view),
-            Err(found) if head.revision() == view.revision() => {
-                problem = found;
-                break;
+            Err(problem) if head.revision() == view.revision() => {
+                return Err(failure(store, ErrorKind::Corrupted, &problem));
             }
-            Err(found) => problem = found,
+            Err(_) => {}
         }
     }
+    let problem = format!("others kept committing during {ATTEMPTS_MAX} attempts");
+    Err(failure(store, ErrorKind::Unavailable, &problem))
+}
+
+fn failure(store: &dyn RegistryStore, kind: ErrorKind, problem: &str) -> RegistryError {
     let backend = store.capabilities().backend;
-    Err(StoreError::new(
-        ErrorKind::Corrupted,
-        backend,
-        format!("load the records: {problem}"),
-    )
-    .into())
+    StoreError::new(kind, backend, format!("load the records: {problem}")).into()
 }
 
 async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
     let mut view = View::default();
     let mut first_revision = None;
-    for kind in Kind::ALL {
-        let mut after = None;
-        loop {
-            let page = store
-                .range(RangeRequest {
-                    kind,
-                    after,
-                    limit: RANGE_PAGE_MAX,
-                })
-                .await?;
-            first_revision.get_or_insert(page.revision);
-            page.records
-                .into_iter()
-                .for_each(|record| view.load(record));
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+    let mut pages = RecordPages::new(store);
+    while let Some(page) = pages.next().await? {
+        first_revision.get_or_insert(page.revision);
+        for record in page.records {
+            view.load(record);
         }
     }
     view.loaded_at(first_revision.unwrap_or_default());

@@ -102,10 +102,10 @@ impl Pins {
         {
             return;
         }
-        if views.len() == self.views_max {
+        views.push_back(Arc::clone(view));
+        if views.len() > self.views_max {
             views.pop_front();
         }
-        views.push_back(Arc::clone(view));
     }
 
     /// Reads a page from a view, and keeps the view where there is more.

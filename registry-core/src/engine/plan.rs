@@ -73,6 +73,7 @@ pub fn plan(view: &View, command: &Command) -> Result<Plan, RegistryError> {
         Action::Deregister { expect, .. } => {
             let found = existing(view, &name)?;
             check(&name, Some(found), *expect)?;
+            check_schema(&name, found)?;
             Ok(Plan::Delete(name))
         }
     }
@@ -106,16 +107,22 @@ fn put(
         if *service.entry() == entry {
             return Ok(Plan::Unchanged(name));
         }
-        let schema = service.record().image.schema();
-        if !schema.is_known() {
-            return Err(RegistryError::SchemaTooNew {
-                name: name.to_string(),
-                found: schema,
-            });
-        }
+        check_schema(&name, service)?;
     }
     let image = Image::new(Record::Service(entry))?;
     Ok(Plan::Put(name, image))
+}
+
+/// What a newer program appended would be lost.
+fn check_schema(name: &Name, found: &Service) -> Result<(), RegistryError> {
+    let schema = found.record().image.schema();
+    if schema.is_known() {
+        return Ok(());
+    }
+    Err(RegistryError::SchemaTooNew {
+        name: name.to_string(),
+        found: schema,
+    })
 }
 
 fn check(name: &Name, found: Option<&Arc<Service>>, expect: Expect) -> Result<(), RegistryError> {
