@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::error::{ErrorKind, StoreError};
+use crate::limits::{GROUP_TRANSACTIONS_MAX, RECORD_BYTES_MAX};
+use crate::store::Result;
+
 /// When a commit is safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,7 +21,10 @@ pub enum Durability {
     Synced,
 }
 
-fn whole_millis<S: serde::Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+fn whole_millis<S: serde::Serializer>(
+    span: &Duration,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{}ms", span.as_millis()))
 }
 
@@ -56,4 +63,25 @@ pub struct Capabilities {
     pub group_transactions_max: usize,
     /// Largest encoded record, in bytes.
     pub record_bytes_max: usize,
+}
+
+impl Capabilities {
+    /// Those of a store in files that one process opens at a time.
+    ///
+    /// # Errors
+    /// `Unsupported` for a volatile durability: files are kept.
+    pub fn of_files(backend: &'static str, durability: Durability) -> Result<Self> {
+        if durability == Durability::Volatile {
+            let detail = "keep a store volatile; ask for synced or an interval";
+            return Err(StoreError::new(ErrorKind::Unsupported, backend, detail));
+        }
+        Ok(Self {
+            backend,
+            durability,
+            writers: Writers::One,
+            is_persistent: true,
+            group_transactions_max: GROUP_TRANSACTIONS_MAX,
+            record_bytes_max: RECORD_BYTES_MAX,
+        })
+    }
 }

@@ -2,21 +2,20 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use registry_core::commit::{
-    ChangeCollector, Evaluation, IntervalSync, RangeCollector, Recent, Restoration, Tip,
-    check_changes, check_compact, check_group, check_range, evaluate,
+    ChangeCollector, Evaluation, IntervalSync, RangeCollector, Recent, Restoration, Shared, Tip,
+    WriterSlot, check_changes, check_compact, check_group, check_range, evaluate,
 };
-use registry_core::limits::{GROUP_TRANSACTIONS_MAX, RECORD_BYTES_MAX};
 use registry_core::{
     Anchor, Capabilities, ChangePage, ChangesRequest, Committed, Durability, ErrorKind, Head, Key,
     LogEntry, Note, OpenMode, Outcome, PathLock, RangePage, RangeRequest, RegistryStore,
     RestorePage, Result, Revision, Seal, StoreError, Transaction, TransactionId, VerifyReport,
-    Versioned, Writers, offload,
+    Versioned, offload,
 };
 
 use crate::config::JsonConfig;
@@ -56,12 +55,12 @@ struct Inner {
     capabilities: Capabilities,
     tip: Tip,
     state: ArcSwap<State>,
-    index: RwLock<Index>,
-    recent: RwLock<Recent>,
+    index: Shared<Index>,
+    recent: Shared<Recent>,
     notes: Mutex<Notes>,
     projection: Projection,
     /// One writer at a time; held over the sync. None where the store is read-only or closed.
-    files: Mutex<Option<Files>>,
+    files: WriterSlot<Files>,
     threads: Mutex<Threads>,
 }
 
@@ -100,10 +99,7 @@ impl JsonStore {
     /// `NotFound`, `Invalid` (a legacy file, a folder), `Locked` with the holder, `Corrupted`, `SchemaTooNew`,
     /// `Unsupported` for a durability that files cannot have, `Unavailable`.
     pub fn open(config: JsonConfig) -> Result<Self> {
-        if config.durability == Durability::Volatile {
-            let detail = "keep a store volatile; ask for synced or an interval";
-            return Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail));
-        }
+        let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
         let lock = find(&config)?;
         let is_writable = config.mode != OpenMode::ReadOnly;
         let folder = folder_of(&config.path);
@@ -131,14 +127,14 @@ impl JsonStore {
             })
         });
         let inner = Arc::new(Inner {
-            capabilities: capabilities(&config),
+            capabilities,
             tip: Tip::new(BACKEND, state.head.clone()),
             state: ArcSwap::from_pointee(state),
-            index: RwLock::new(index),
-            recent: RwLock::new(recent),
+            index: Shared::new(index),
+            recent: Shared::new(recent),
             notes: Mutex::new(Notes::read(&folder)?),
             projection: Projection::open(&config.path, &folder, is_writable)?,
-            files: Mutex::new(files.transpose()?),
+            files: WriterSlot::new(files.transpose()?),
             threads: Mutex::default(),
             folder,
             config,
@@ -160,38 +156,6 @@ impl JsonStore {
     ) -> Result<T> {
         let inner = Arc::clone(&self.0);
         offload(BACKEND, move || call(&inner)).await
-    }
-}
-
-fn capabilities(config: &JsonConfig) -> Capabilities {
-    Capabilities {
-        backend: BACKEND,
-        durability: config.durability,
-        writers: Writers::One,
-        is_persistent: true,
-        group_transactions_max: GROUP_TRANSACTIONS_MAX,
-        record_bytes_max: RECORD_BYTES_MAX,
-    }
-}
-
-/// The writer's files while they are there.
-struct FilesGuard<'a>(MutexGuard<'a, Option<Files>>);
-
-impl std::ops::Deref for FilesGuard<'_> {
-    type Target = Files;
-
-    fn deref(&self) -> &Files {
-        self.0
-            .as_ref()
-            .expect("a guard is given out while they are there")
-    }
-}
-
-impl std::ops::DerefMut for FilesGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Files {
-        self.0
-            .as_mut()
-            .expect("a guard is given out while they are there")
     }
 }
 
@@ -226,36 +190,6 @@ impl Inner {
         both.for_each(IntervalSync::mark);
     }
 
-    fn files(&self) -> Result<FilesGuard<'_>> {
-        let files = self.files.lock().map_err(|_| {
-            let detail = "a write was cut short by a panic";
-            self.tip.poison(detail);
-            StoreError::new(ErrorKind::Poisoned, BACKEND, detail)
-        })?;
-        if files.is_some() {
-            return Ok(FilesGuard(files));
-        }
-        self.tip.check_open()?;
-        let detail = "write to a store that was opened read-only";
-        Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail))
-    }
-
-    fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
-        self.index.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
-        self.recent.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recent_mut(&self) -> RwLockWriteGuard<'_, Recent> {
-        self.recent.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -267,7 +201,7 @@ impl Inner {
 
     /// Writes what was acknowledged before it was written. A failure poisons the store.
     fn sync(&self) {
-        let done = self.files().and_then(|mut files| {
+        let done = self.files.lock(&self.tip).and_then(|mut files| {
             self.tip.check_sound()?;
             self.flush(&mut files)
         });
@@ -292,10 +226,10 @@ impl Inner {
     }
 
     fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
-        let mut files = self.files()?;
+        let mut files = self.files.lock(&self.tip)?;
         self.tip.check_writable()?;
         let old = self.state.load_full();
-        let evaluation = evaluate(&old.head, &self.recent(), group, &mut |key| {
+        let evaluation = evaluate(&old.head, &self.recent.read(), group, &mut |key| {
             Ok(old.records.get(key).cloned())
         })?;
         let Evaluation {
@@ -313,9 +247,10 @@ impl Inner {
                     .caused_by(error)
             })?;
         } else {
-            self.index_mut().pending.extend(entries.iter().cloned());
+            self.index.write().pending.extend(entries.iter().cloned());
         }
-        self.recent_mut()
+        self.recent
+            .write()
             .extend(entries.iter().map(|entry| &**entry));
         let mut state = State::clone(&old);
         for (key, write) in writes {
@@ -360,7 +295,7 @@ impl Inner {
         files.end = last;
         files.log_bytes += line.len() as u64;
         let outlines: Vec<Outline> = entries.iter().map(|entry| (&**entry).into()).collect();
-        let mut index = self.index_mut();
+        let mut index = self.index.write();
         index.add(&outlines, place);
         // They are in this group, where there were any.
         index.pending.clear();
@@ -369,7 +304,7 @@ impl Inner {
 
     /// Writes pending entries as one group.
     fn flush(&self, files: &mut Files) -> Result<()> {
-        let pending = self.index().pending.clone();
+        let pending = self.index.read().pending.clone();
         self.append(files, &pending)
     }
 
@@ -401,7 +336,7 @@ impl Inner {
     }
 
     fn note(&self, note: Note) -> Result<()> {
-        let _files = self.files()?;
+        let _files = self.files.lock(&self.tip)?;
         self.tip.check_writable()?;
         self.notes().put(note)
     }
@@ -409,7 +344,7 @@ impl Inner {
     fn changes(&self, request: &ChangesRequest) -> Result<ChangePage> {
         self.tip.check_readable()?;
         // A compaction changes both while it holds the index.
-        let index = self.index();
+        let index = self.index.read();
         let state = self.state.load_full();
         check_changes(BACKEND, request, &state.head)?;
         let mut page = ChangeCollector::new(BACKEND, request, &state.head);
@@ -418,7 +353,7 @@ impl Inner {
     }
 
     fn compact(&self, through: Revision) -> Result<()> {
-        let mut files = self.files()?;
+        let mut files = self.files.lock(&self.tip)?;
         self.tip.check_writable()?;
         let mut state = State::clone(&self.state.load_full());
         check_compact(BACKEND, through, &state.head)?;
@@ -434,7 +369,7 @@ impl Inner {
             }
             files.facts.compacted = anchor;
             files.facts.write(&self.folder)?;
-            let mut index = self.index_mut();
+            let mut index = self.index.write();
             files.log.compact(&mut index, anchor)?;
             state.head.compacted = anchor;
             self.publish(state);
@@ -467,7 +402,7 @@ impl Inner {
     }
 
     fn restore(&self, page: RestorePage) -> Result<()> {
-        let mut files = self.files()?;
+        let mut files = self.files.lock(&self.tip)?;
         self.tip.check_open()?;
         self.tip.check_sound()?;
         let head = self.tip.head();
@@ -511,7 +446,8 @@ impl Inner {
             }
         }
         self.append(files, &page.entries)?;
-        self.recent_mut()
+        self.recent
+            .write()
             .extend(page.entries.iter().map(|entry| &**entry));
         let restoring = files.restoration.get_or_insert_default();
         let records = page.records.into_iter();
@@ -536,11 +472,8 @@ impl Inner {
     fn close(&self) -> Result<()> {
         let threads = std::mem::take(&mut *self.threads());
         drop(threads);
-        let Ok(mut files) = self.files.lock() else {
-            return Ok(());
-        };
         // Taken before anything can fail: closing releases the lock in any case.
-        let Some(mut files) = files.take() else {
+        let Some(mut files) = self.files.take() else {
             return Ok(());
         };
         if files.restoration.is_some() || self.tip.check_sound().is_err() {
@@ -603,7 +536,7 @@ impl RegistryStore for JsonStore {
 
     async fn find(&self, id: TransactionId) -> Result<Option<Committed>> {
         self.0.tip.check_readable()?;
-        Ok(self.0.recent().find(id))
+        Ok(self.0.recent.read().find(id))
     }
 
     async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {
@@ -638,9 +571,9 @@ impl RegistryStore for JsonStore {
         self.blocking(|store| {
             store.tip.check_readable()?;
             // Neither a commit nor a compaction comes between the files and what is in memory.
-            let files = store.files.lock().unwrap_or_else(PoisonError::into_inner);
+            let files = store.files.keep_out();
             let state = store.state.load_full();
-            let report = verify(&store.folder, &state, &store.index());
+            let report = verify(&store.folder, &state, &store.index.read());
             drop(files);
             Ok(report)
         })

@@ -2,21 +2,20 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use registry_core::codec::encode_log_values;
 use registry_core::commit::{
-    Evaluation, IntervalSync, Recent, Restoration, Tip, check_compact, check_group, check_note,
-    check_range, evaluate,
+    EngineSlot, Evaluation, IntervalSync, Recent, Restoration, Shared, Tip, WriterSlot,
+    check_compact, check_group, check_note, check_range, evaluate,
 };
-use registry_core::limits::{GROUP_TRANSACTIONS_MAX, LOG_VALUE_BYTES_MAX, RECORD_BYTES_MAX};
+use registry_core::limits::LOG_VALUE_BYTES_MAX;
 use registry_core::{
     Capabilities, ChangePage, ChangesRequest, CodecError, Committed, Durability, ErrorKind, Head,
     Key, Note, OpenMode, Outcome, RangePage, RangeRequest, RegistryStore, RestorePage, Result,
-    Revision, StoreError, Transaction, TransactionId, VerifyReport, Versioned, Writers, contain,
-    offload,
+    Revision, StoreError, Transaction, TransactionId, VerifyReport, Versioned, contain, offload,
 };
 
 use crate::config::RedbConfig;
@@ -46,13 +45,13 @@ struct Inner {
     capabilities: Capabilities,
     tip: Tip,
     /// None once the store is closed. Readers hold it for one call, so that a close waits for them.
-    engine: RwLock<Option<Engine>>,
+    engine: EngineSlot<Engine>,
     snapshot: ArcSwap<Snapshot>,
     /// Odd while tables are folded or compacted: a reader takes snapshot and tables within one phase.
     phase: AtomicU64,
-    recent: RwLock<Recent>,
+    recent: Shared<Recent>,
     /// One writer at a time; held over the sync.
-    writer: Mutex<WriterState>,
+    writer: WriterSlot<WriterState>,
     syncer: Mutex<Option<IntervalSync>>,
 }
 
@@ -68,33 +67,22 @@ impl RedbStore {
     /// `NotFound`, `Invalid` (a foreign file, a folder), `Locked` with the holder, `Corrupted`, `SchemaTooNew`,
     /// `Unsupported` for a durability that a file cannot have, `Unavailable`.
     pub fn open(config: RedbConfig) -> Result<Self> {
-        if config.durability == Durability::Volatile {
-            let detail = "keep a store volatile; ask for synced or an interval";
-            return Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail));
-        }
         let path = config.path.clone();
         contain(BACKEND, || Self::open_contained(config)).map_err(|error| error.at_path(&path))
     }
 
     fn open_contained(config: RedbConfig) -> Result<Self> {
+        let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
         let engine = Engine::open(&config)?;
         let (snapshot, recent) = load(&config.path, engine.begin_read(&config.path)?)?;
-        let capabilities = Capabilities {
-            backend: BACKEND,
-            durability: config.durability,
-            writers: Writers::One,
-            is_persistent: true,
-            group_transactions_max: GROUP_TRANSACTIONS_MAX,
-            record_bytes_max: RECORD_BYTES_MAX,
-        };
         let inner = Arc::new(Inner {
             capabilities,
             tip: Tip::new(BACKEND, snapshot.head.clone()),
-            engine: RwLock::new(Some(engine)),
+            engine: EngineSlot::new(engine),
             snapshot: ArcSwap::from_pointee(snapshot),
             phase: AtomicU64::new(0),
-            recent: RwLock::new(recent),
-            writer: Mutex::default(),
+            recent: Shared::new(recent),
+            writer: WriterSlot::new(Some(WriterState::default())),
             syncer: Mutex::default(),
             config,
         });
@@ -109,7 +97,7 @@ impl RedbStore {
         let inner = Arc::clone(&self.0);
         offload(BACKEND, move || {
             inner.tip.check_readable()?;
-            let engine = inner.engine()?;
+            let engine = inner.engine.get(BACKEND)?;
             call(&inner.view(&engine)?)
         })
         .await
@@ -125,33 +113,7 @@ impl RedbStore {
     }
 }
 
-/// The engine while the store is open.
-struct EngineGuard<'a>(RwLockReadGuard<'a, Option<Engine>>);
-
-impl std::ops::Deref for EngineGuard<'_> {
-    type Target = Engine;
-
-    fn deref(&self) -> &Engine {
-        self.0
-            .as_ref()
-            .expect("a guard is given out while it is there")
-    }
-}
-
 impl Inner {
-    fn engine(&self) -> Result<EngineGuard<'_>> {
-        // What a panic of redb leaves behind is redb's own to tell: it refuses writes after one.
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
-        if engine.is_none() {
-            return Err(StoreError::new(
-                ErrorKind::Closed,
-                BACKEND,
-                "the store was closed",
-            ));
-        }
-        Ok(EngineGuard(engine))
-    }
-
     fn view(&self, engine: &Engine) -> Result<View<'_>> {
         loop {
             let phase = self.phase.load(Ordering::SeqCst);
@@ -164,14 +126,6 @@ impl Inner {
             // Tables and snapshot move together for one sync; this thread may block.
             std::thread::yield_now();
         }
-    }
-
-    fn writer(&self) -> Result<MutexGuard<'_, WriterState>> {
-        self.writer.lock().map_err(|_| {
-            let detail = "the engine panicked during a write";
-            self.tip.poison(detail);
-            StoreError::new(ErrorKind::Poisoned, BACKEND, detail)
-        })
     }
 
     fn is_synced(&self) -> bool {
@@ -202,8 +156,8 @@ impl Inner {
     /// Makes what was committed without a sync durable. A failure poisons the store.
     fn sync(&self) {
         let synced = contain(BACKEND, || {
-            let _writer = self.writer()?;
-            let engine = self.engine()?;
+            let _writer = self.writer.lock(&self.tip)?;
+            let engine = self.engine.get(BACKEND)?;
             self.tip.check_sound()?;
             Batch::begin(&self.config.path, engine.writable()?, true)?.commit()
         });
@@ -221,7 +175,7 @@ impl Inner {
         is_synced: bool,
         write: impl FnOnce(&Batch<'_>) -> Result<T>,
     ) -> Result<T> {
-        let engine = self.engine()?;
+        let engine = self.engine.get(BACKEND)?;
         let database = engine.writable()?;
         let done = Batch::begin(&self.config.path, database, is_synced).and_then(|batch| {
             let answer = write(&batch)?;
@@ -246,7 +200,7 @@ impl Inner {
     }
 
     fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
-        let _writer = self.writer()?;
+        let _writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
         let evaluation = self.evaluate(group)?;
         if evaluation.entries.is_empty() {
@@ -274,7 +228,8 @@ impl Inner {
             writes,
             head,
         } = evaluation;
-        self.recent_mut()
+        self.recent
+            .write()
             .extend(entries.iter().map(|entry| &**entry));
         new.push(entries, writes, head);
         self.publish(new);
@@ -283,10 +238,10 @@ impl Inner {
     }
 
     fn evaluate(&self, group: Vec<Transaction>) -> Result<Evaluation> {
-        let engine = self.engine()?;
+        let engine = self.engine.get(BACKEND)?;
         engine.writable()?;
         let view = self.view(&engine)?;
-        let recent = self.recent();
+        let recent = self.recent.read();
         evaluate(&view.snapshot.head, &recent, group, &mut |key| {
             view.get(key)
         })
@@ -298,19 +253,11 @@ impl Inner {
         self.tip.publish(head);
     }
 
-    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
-        self.recent.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recent_mut(&self) -> std::sync::RwLockWriteGuard<'_, Recent> {
-        self.recent.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn note(&self, note: &Note) -> Result<()> {
-        let _writer = self.writer()?;
+        let _writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
         let count = {
-            let engine = self.engine()?;
+            let engine = self.engine.get(BACKEND)?;
             engine.writable()?;
             self.view(&engine)?.notes_with(&note.name)?
         };
@@ -319,10 +266,10 @@ impl Inner {
     }
 
     fn compact(&self, through: Revision) -> Result<()> {
-        let _writer = self.writer()?;
+        let _writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
         let old = self.snapshot.load_full();
-        self.engine()?.writable()?;
+        self.engine.get(BACKEND)?.writable()?;
         check_compact(BACKEND, through, &old.head)?;
         if through <= old.head.compacted.revision {
             return Ok(());
@@ -338,10 +285,10 @@ impl Inner {
     }
 
     fn restore(&self, page: &RestorePage) -> Result<()> {
-        let mut writer = self.writer()?;
+        let mut writer = self.writer.lock(&self.tip)?;
         self.tip.check_open()?;
         self.tip.check_sound()?;
-        self.engine()?.writable()?;
+        self.engine.get(BACKEND)?.writable()?;
         let head = self.tip.head();
         if !head.is_empty() {
             let detail = format!(
@@ -362,7 +309,8 @@ impl Inner {
         self.tip.set_restoring(true);
         let phase = PhaseGuard::enter(Some(&self.phase));
         self.run_batch(true, |batch| batch.restore(page, seal.as_ref()))?;
-        self.recent_mut()
+        self.recent
+            .write()
             .extend(page.entries.iter().map(|entry| &**entry));
         if let Some(seal) = seal {
             writer.restoration = None;
@@ -377,11 +325,7 @@ impl Inner {
         let syncer = self.syncer().take();
         drop(syncer);
         let finished = contain(BACKEND, || self.finish());
-        let engine = self
-            .engine
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let engine = self.engine.take();
         contain(BACKEND, || {
             drop(engine);
             Ok(())
@@ -396,8 +340,8 @@ impl Inner {
         reason = "the method itself is not general over the lifetime"
     )]
     fn finish(&self) -> Result<()> {
-        let writer = self.writer()?;
-        let is_read_only = self.engine()?.writable().is_err();
+        let writer = self.writer.lock(&self.tip)?;
+        let is_read_only = self.engine.get(BACKEND)?.writable().is_err();
         if is_read_only || writer.restoration.is_some() || self.tip.check_sound().is_err() {
             return Ok(());
         }
@@ -470,7 +414,7 @@ impl RegistryStore for RedbStore {
 
     async fn find(&self, id: TransactionId) -> Result<Option<Committed>> {
         self.0.tip.check_readable()?;
-        Ok(self.0.recent().find(id))
+        Ok(self.0.recent.read().find(id))
     }
 
     async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {

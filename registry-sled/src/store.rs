@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use registry_core::commit::{
-    Evaluation, IntervalSync, Recent, Restoration, Tip, check_compact, check_group, check_note,
-    check_range, evaluate,
+    EngineSlot, Evaluation, IntervalSync, Recent, Restoration, Shared, Tip, WriterSlot,
+    check_compact, check_group, check_note, check_range, evaluate,
 };
-use registry_core::limits::{GROUP_TRANSACTIONS_MAX, RECORD_BYTES_MAX};
 use registry_core::{
     Anchor, Capabilities, ChangePage, ChangesRequest, Committed, Durability, ErrorKind, Head, Key,
     Note, OpenMode, Outcome, RangePage, RangeRequest, RegistryStore, RestorePage, Result, Revision,
-    StoreError, Transaction, TransactionId, VerifyReport, Versioned, Writers, contain, offload,
+    StoreError, Transaction, TransactionId, VerifyReport, Versioned, contain, offload,
 };
 
 use crate::batch::{Batch, put_note, sweep};
@@ -45,12 +44,12 @@ struct Inner {
     capabilities: Capabilities,
     tip: Tip,
     /// None once the store is closed. Readers hold it for one call, so that a close waits for them.
-    engine: RwLock<Option<Engine>>,
+    engine: EngineSlot<Engine>,
     /// Held for reading over a call, and for writing while sled applies a transaction: no reader sees half of one.
-    published: RwLock<Published>,
-    recent: RwLock<Recent>,
+    published: Shared<Published>,
+    recent: Shared<Recent>,
     /// One writer at a time; held over the sync. None where the store is read-only.
-    writer: Mutex<Option<WriterState>>,
+    writer: WriterSlot<WriterState>,
     syncer: Mutex<Option<IntervalSync>>,
 }
 
@@ -68,24 +67,16 @@ impl SledStore {
     /// `Unsupported` for a durability that a folder cannot have and for compression without its feature,
     /// `Unavailable`.
     pub fn open(config: SledConfig) -> Result<Self> {
-        let unsupported = |detail: &str| {
-            Err(StoreError::new(
-                ErrorKind::Unsupported,
-                BACKEND,
-                detail.to_owned(),
-            ))
-        };
-        if config.durability == Durability::Volatile {
-            return unsupported("keep a store volatile; ask for synced or an interval");
-        }
         if config.compression && !cfg!(feature = "compression") {
-            return unsupported("compress pages; this program was built without it");
+            let detail = "compress pages; this program was built without it";
+            return Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail));
         }
         let path = config.path.clone();
         contain(BACKEND, || Self::open_contained(config)).map_err(|error| error.at_path(&path))
     }
 
     fn open_contained(config: SledConfig) -> Result<Self> {
+        let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
         let is_writable = config.mode != OpenMode::ReadOnly;
         let engine = Engine::open(&config)?;
         let (head, recent) = load(&engine.trees, &engine.stamp)?;
@@ -97,14 +88,6 @@ impl SledStore {
                 restoration: None,
             })
         });
-        let capabilities = Capabilities {
-            backend: BACKEND,
-            durability: config.durability,
-            writers: Writers::One,
-            is_persistent: true,
-            group_transactions_max: GROUP_TRANSACTIONS_MAX,
-            record_bytes_max: RECORD_BYTES_MAX,
-        };
         let published = Published {
             head: head.clone(),
             shadow: BTreeMap::new(),
@@ -112,10 +95,10 @@ impl SledStore {
         let inner = Arc::new(Inner {
             capabilities,
             tip: Tip::new(BACKEND, head),
-            engine: RwLock::new(Some(engine)),
-            published: RwLock::new(published),
-            recent: RwLock::new(recent),
-            writer: Mutex::new(writer.transpose()?),
+            engine: EngineSlot::new(engine),
+            published: Shared::new(published),
+            recent: Shared::new(recent),
+            writer: WriterSlot::new(writer.transpose()?),
             syncer: Mutex::default(),
             config,
         });
@@ -130,8 +113,8 @@ impl SledStore {
         let inner = Arc::clone(&self.0);
         offload(BACKEND, move || {
             inner.tip.check_readable()?;
-            let engine = inner.engine()?;
-            call(&engine.trees, &inner.published())
+            let engine = inner.engine.get(BACKEND)?;
+            call(&engine.trees, &inner.published.read())
         })
         .await
         .map_err(|error| error.at_path(&self.0.config.path))
@@ -146,83 +129,7 @@ impl SledStore {
     }
 }
 
-/// The engine while the store is open.
-struct EngineGuard<'a>(RwLockReadGuard<'a, Option<Engine>>);
-
-impl std::ops::Deref for EngineGuard<'_> {
-    type Target = Engine;
-
-    fn deref(&self) -> &Engine {
-        self.0
-            .as_ref()
-            .expect("a guard is given out while it is there")
-    }
-}
-
-/// What the writer has while the store can be written.
-struct WriterGuard<'a>(MutexGuard<'a, Option<WriterState>>);
-
-impl std::ops::Deref for WriterGuard<'_> {
-    type Target = WriterState;
-
-    fn deref(&self) -> &WriterState {
-        self.0
-            .as_ref()
-            .expect("a guard is given out while it is there")
-    }
-}
-
-impl std::ops::DerefMut for WriterGuard<'_> {
-    fn deref_mut(&mut self) -> &mut WriterState {
-        self.0
-            .as_mut()
-            .expect("a guard is given out while it is there")
-    }
-}
-
 impl Inner {
-    fn engine(&self) -> Result<EngineGuard<'_>> {
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
-        if engine.is_none() {
-            let detail = "the store was closed";
-            return Err(StoreError::new(ErrorKind::Closed, BACKEND, detail));
-        }
-        Ok(EngineGuard(engine))
-    }
-
-    fn writer(&self) -> Result<WriterGuard<'_>> {
-        let writer = self.writer.lock().map_err(|_| {
-            let detail = "the engine panicked during a write";
-            self.tip.poison(detail);
-            StoreError::new(ErrorKind::Poisoned, BACKEND, detail)
-        })?;
-        if writer.is_some() {
-            return Ok(WriterGuard(writer));
-        }
-        let detail = "write to a store that was opened read-only";
-        Err(StoreError::new(ErrorKind::Unsupported, BACKEND, detail))
-    }
-
-    fn published(&self) -> RwLockReadGuard<'_, Published> {
-        self.published
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn published_mut(&self) -> RwLockWriteGuard<'_, Published> {
-        self.published
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
-        self.recent.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn recent_mut(&self) -> RwLockWriteGuard<'_, Recent> {
-        self.recent.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn syncer(&self) -> MutexGuard<'_, Option<IntervalSync>> {
         self.syncer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,8 +154,8 @@ impl Inner {
     /// Makes what was acknowledged durable.
     fn sync_later(&self) {
         let done = contain(BACKEND, || {
-            let mut writer = self.writer()?;
-            let engine = self.engine()?;
+            let mut writer = self.writer.lock(&self.tip)?;
+            let engine = self.engine.get(BACKEND)?;
             self.tip.check_sound()?;
             self.sync(&mut writer, &engine)
         });
@@ -287,7 +194,7 @@ impl Inner {
         head: Head,
     ) -> Result<()> {
         let applied = {
-            let mut published = self.published_mut();
+            let mut published = self.published.write();
             published.shadow = shadow;
             batch.apply(&engine.trees)
         };
@@ -298,7 +205,7 @@ impl Inner {
         } else if let Some(syncer) = &*self.syncer() {
             syncer.mark();
         }
-        let mut published = self.published_mut();
+        let mut published = self.published.write();
         published.shadow.clear();
         published.head = head.clone();
         // Under the lock, so that no reader sees the head behind a record.
@@ -307,14 +214,14 @@ impl Inner {
     }
 
     fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
-        let mut writer = self.writer()?;
+        let mut writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
-        let engine = self.engine()?;
+        let engine = self.engine.get(BACKEND)?;
         let trees = &engine.trees;
         let mut seen = BTreeMap::new();
         let evaluation = {
-            let published = self.published();
-            evaluate(&published.head, &self.recent(), group, &mut |key| {
+            let published = self.published.read();
+            evaluate(&published.head, &self.recent.read(), group, &mut |key| {
                 let record = trees.get(&published, key)?;
                 seen.insert(key.clone(), record.clone());
                 Ok(record)
@@ -335,15 +242,16 @@ impl Inner {
         batch.write(&writes);
         batch.put_head(&head);
         self.run(&mut writer, &engine, &batch, seen, head)?;
-        self.recent_mut()
+        self.recent
+            .write()
             .extend(entries.iter().map(|entry| &**entry));
         Ok(outcomes)
     }
 
     fn note(&self, note: &Note) -> Result<()> {
-        let _writer = self.writer()?;
+        let _writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
-        let engine = self.engine()?;
+        let engine = self.engine.get(BACKEND)?;
         let notes = &engine.trees.notes;
         let is_new = notes.contains_key(&note.name);
         let is_new = !is_new.map_err(|error| engine.trees.unread(error))?;
@@ -352,10 +260,10 @@ impl Inner {
     }
 
     fn compact(&self, through: Revision) -> Result<()> {
-        let mut writer = self.writer()?;
+        let mut writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
-        let engine = self.engine()?;
-        let mut head = self.published().head.clone();
+        let engine = self.engine.get(BACKEND)?;
+        let mut head = self.published.read().head.clone();
         check_compact(BACKEND, through, &head)?;
         if through <= head.compacted.revision {
             return Ok(());
@@ -372,11 +280,11 @@ impl Inner {
     }
 
     fn restore(&self, page: &RestorePage) -> Result<()> {
-        let mut writer = self.writer()?;
+        let mut writer = self.writer.lock(&self.tip)?;
         self.tip.check_open()?;
         self.tip.check_sound()?;
-        let engine = self.engine()?;
-        let head = self.published().head.clone();
+        let engine = self.engine.get(BACKEND)?;
+        let head = self.published.read().head.clone();
         if !head.is_empty() {
             let detail = format!(
                 "expected an empty store, found revision {}",
@@ -412,11 +320,12 @@ impl Inner {
             Ok(())
         })();
         stored.inspect_err(|error: &StoreError| self.tip.poison(error.to_string()))?;
-        self.recent_mut()
+        self.recent
+            .write()
             .extend(page.entries.iter().map(|entry| &**entry));
         if let Some(seal) = seal {
             writer.restoration = None;
-            let mut published = self.published_mut();
+            let mut published = self.published.write();
             published.head = seal.head.clone();
             self.tip.publish(seal.head);
             self.tip.set_restoring(false);
@@ -428,11 +337,7 @@ impl Inner {
         let syncer = self.syncer().take();
         drop(syncer);
         let finished = contain(BACKEND, || self.finish());
-        let engine = self
-            .engine
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let engine = self.engine.take();
         contain(BACKEND, || {
             drop(engine);
             Ok(())
@@ -442,17 +347,16 @@ impl Inner {
 
     /// Makes everything durable, and says where the log ends.
     fn finish(&self) -> Result<()> {
-        let mut writer = match self.writer() {
-            Ok(writer) => writer,
-            Err(error) if *error.kind() == ErrorKind::Unsupported => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        if self.config.mode == OpenMode::ReadOnly {
+            return Ok(());
+        }
+        let mut writer = self.writer.lock(&self.tip)?;
         if writer.restoration.is_some() || self.tip.check_sound().is_err() {
             return Ok(());
         }
-        let engine = self.engine()?;
+        let engine = self.engine.get(BACKEND)?;
         self.sync(&mut writer, &engine)?;
-        let last = self.published().head.last;
+        let last = self.published.read().head.last;
         if writer.stamp.closed != last {
             writer.stamp.closed = last;
             writer.stamp.write(&self.config.path)?;
@@ -493,7 +397,7 @@ impl RegistryStore for SledStore {
 
     async fn find(&self, id: TransactionId) -> Result<Option<Committed>> {
         self.0.tip.check_readable()?;
-        Ok(self.0.recent().find(id))
+        Ok(self.0.recent.read().find(id))
     }
 
     async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {
@@ -529,9 +433,9 @@ impl RegistryStore for SledStore {
         offload(BACKEND, move || {
             inner.tip.check_readable()?;
             // Nothing is written meanwhile, so that the trees are those of the head.
-            let writer = inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            let engine = inner.engine()?;
-            let report = verify(&engine.trees, &inner.published());
+            let writer = inner.writer.keep_out();
+            let engine = inner.engine.get(BACKEND)?;
+            let report = verify(&engine.trees, &inner.published.read());
             drop(writer);
             Ok(report)
         })

@@ -9,6 +9,7 @@ mod page;
 mod recent;
 mod replay;
 mod restore;
+mod slot;
 mod tip;
 mod verify;
 
@@ -18,6 +19,7 @@ pub use self::page::{ChangeCollector, RangeCollector};
 pub use self::recent::Recent;
 pub use self::replay::replay;
 pub use self::restore::Restoration;
+pub use self::slot::{EngineRef, EngineSlot, Shared, WriterRef, WriterSlot};
 pub use self::tip::Tip;
 pub use self::verify::Verification;
 

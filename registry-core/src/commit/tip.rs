@@ -38,6 +38,11 @@ impl Tip {
         }
     }
 
+    /// Name of the backend.
+    pub fn backend(&self) -> &'static str {
+        self.backend
+    }
+
     /// The published head.
     pub fn head(&self) -> Arc<Head> {
         self.head.load_full()
