@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use futures_lite::future::block_on;
+use registry_api::Api;
 use registry_core::engine::{self, EngineConfig, RegistryError, Reply};
 use registry_core::{MemoryStore, RegistryStore, StoreError, SystemClock};
 
@@ -208,6 +209,13 @@ impl Registry {
     /// [`Error::Registry`].
     pub async fn close(&self) -> Result<(), Error> {
         Ok(self.engine().close().await?)
+    }
+}
+
+/// The command layer over a registry, which must be kept: the last handle to be dropped closes the store.
+impl From<&Registry> for Api {
+    fn from(registry: &Registry) -> Self {
+        Self::new(registry.engine().clone())
     }
 }
 

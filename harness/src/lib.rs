@@ -21,8 +21,11 @@ pub mod store;
 mod facade;
 
 pub use facade::{Error, Registry};
+pub use registry_api as api;
 pub use registry_core as core;
 pub use registry_core::model::{
     Endpoint, ExecutionInfo, Health, HealthStatus, Location, Protocol, ServiceEntry, ServiceState,
     SshConfig,
 };
+#[cfg(feature = "ws")]
+pub use registry_ws::{ConnectionHandler, WsConfig, WsListener, WsServer};

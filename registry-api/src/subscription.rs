@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use registry_core::engine::{Event, EventKind, Filter, Registry, Service, View, Watch, WatchEnd};
-use registry_core::{Commit, Revision};
+use registry_core::{Clock, Commit, Revision};
 use serde_json::value::RawValue;
 
 use crate::answer::ServiceInfo;
@@ -22,6 +22,7 @@ const SNAPSHOT_PAGE_SERVICES: usize = 200;
 /// What a subscriber is told, message by message.
 #[derive(Debug)]
 pub struct Subscription {
+    clock: Arc<dyn Clock>,
     id: String,
     events: Option<Vec<EventKind>>,
     sends_snapshot: bool,
@@ -79,6 +80,7 @@ impl Subscription {
         let has_snapshot = sends_snapshot && resume_after.is_none();
         let snapshot = has_snapshot.then_some(Snapshot { view, after: None });
         Ok(Self {
+            clock: Arc::clone(registry.clock()),
             id,
             events,
             sends_snapshot: has_snapshot,
@@ -207,10 +209,7 @@ impl Subscription {
             ),
             WatchEnd::Closed => return Ok(()),
             end => {
-                return Err(ErrorInfo::of_watch(
-                    end,
-                    registry_core::Timestamp::default(),
-                ));
+                return Err(ErrorInfo::of_watch(end, self.clock.now()));
             }
         };
         self.ready.push_back(message);

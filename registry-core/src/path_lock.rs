@@ -13,7 +13,15 @@ use crate::store::Result;
 /// never removed: a removed one could be locked by two.
 #[derive(Debug)]
 pub struct PathLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for PathLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that is being started at this moment has a copy of the handle
+        // until it runs its program, and the lock would be held as long. One that cannot be released ends with both.
+        drop(self.file.unlock());
+    }
 }
 
 impl PathLock {
@@ -43,7 +51,7 @@ impl PathLock {
             Err(TryLockError::Error(error)) => return Err(refused("lock the store", error)),
         }
         write_holder(&mut file).map_err(|error| refused("write the lock file", error))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// Checks that nobody holds the path, and keeps it so while the answer lives. Creates nothing: none where there is
@@ -66,7 +74,7 @@ impl PathLock {
             }
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => {
                 let holder = read_holder(&mut file);
                 Err(

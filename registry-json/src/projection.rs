@@ -41,11 +41,15 @@ struct Seen {
 impl Projection {
     /// Looks at the file. With `keep`, an edited one is kept under another name.
     pub(crate) fn open(path: &Path, folder: &Path, keep: bool) -> Result<Self> {
-        // Without the hashes nothing is known to be ours, so the file is kept as if it were edited.
-        let ours = read_only_line(TAG, &projection_path(folder)).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the hashes of the projection cannot be read");
+        let ours = if path.exists() {
+            // Without the hashes nothing is known to be ours, so the file is kept as if it were edited.
+            read_only_line(TAG, &projection_path(folder)).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the hashes of the projection cannot be read");
+                Ours::default()
+            })
+        } else {
             Ours::default()
-        });
+        };
         let projection = Self {
             path: path.to_path_buf(),
             folder: folder.to_path_buf(),

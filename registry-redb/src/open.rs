@@ -9,6 +9,7 @@ use registry_core::durable::{rename_durably, temporary_path};
 use registry_core::{ErrorKind, OpenMode, PathLock, Result, Revision, StoreError, private_options};
 use tempfile::TempDir;
 
+use crate::check::check_pages;
 use crate::config::RedbConfig;
 use crate::error;
 use crate::fold::{Batch, check_bounds};
@@ -51,6 +52,7 @@ impl Engine {
         if !self::exists(path)? {
             create(config)?;
         }
+        check_pages(path, config.cache_bytes)?;
         let database = builder(config)
             .open(path)
             .map_err(|error| error::engine(path, "open the file", error))?;
@@ -66,6 +68,7 @@ impl Engine {
             return Err(not_found(path));
         }
         let lock = PathLock::share(BACKEND, path)?;
+        check_pages(path, config.cache_bytes)?;
         let database = match builder(config).open_read_only(path) {
             Ok(database) => Opened::ReadOnly(database),
             Err(redb::DatabaseError::RepairAborted) => open_copy(path, config.cache_bytes)

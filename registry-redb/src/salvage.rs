@@ -22,7 +22,7 @@ const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// `Locked` with the holder; `Corrupted` where redb cannot open the file at all; `Unavailable`.
 pub fn salvage(path: &Path) -> Result<Salvage> {
     let _lock = PathLock::share(BACKEND, path)?;
-    let (database, _folder) =
+    let (mut database, _folder) =
         contain(BACKEND, || open_copy(path, CACHE_BYTES)).map_err(|error| error.at_path(path))?;
     let transaction = database
         .begin_read()
@@ -34,6 +34,12 @@ pub fn salvage(path: &Path) -> Result<Salvage> {
             salvage.losses.push(loss(place, &error));
         }
     }
+    drop(transaction);
+    // Closing writes, and with a damaged list of free pages that aborts the process; this mends the list in the copy.
+    drop(contain(BACKEND, || {
+        let checked = database.check_integrity();
+        checked.map_err(|error| error::engine(path, "check the copy", error))
+    }));
     salvage.entries.sort_by_key(|entry| entry.commit.revision);
     salvage
         .records

@@ -155,11 +155,14 @@ impl Inner {
     fn view(&self, engine: &Engine) -> Result<View<'_>> {
         loop {
             let phase = self.phase.load(Ordering::SeqCst);
+            let is_moving = phase % 2 == 1;
             let snapshot = self.snapshot.load_full();
             let transaction = engine.begin_read(&self.config.path)?;
-            if phase == self.phase.load(Ordering::SeqCst) {
+            if !is_moving && phase == self.phase.load(Ordering::SeqCst) {
                 return View::new(&self.config.path, snapshot, transaction);
             }
+            // Tables and snapshot move together for one sync; this thread may block.
+            std::thread::yield_now();
         }
     }
 

@@ -286,23 +286,28 @@ where
             self.send_json(&refusal).await?;
             return Ok(true);
         }
-        match self.session.request(request).await {
-            Some(Output::Response(response)) => self.send_json(&response).await?,
-            Some(Output::Subscribed(response, subscription)) => {
-                self.send_json(&response).await?;
-                self.session.follow(subscription);
-            }
-            _ => {}
+        if let Some(output) = self.session.request(request).await {
+            self.tell(output).await?;
         }
         Ok(true)
     }
 
+    /// Tells what a piece of work came to.
     async fn give(&mut self, output: Output) -> Result<(), ConnectionEnd> {
-        if !self.session.finish(&output) {
-            return Ok(());
+        if self.session.finish(&output) {
+            self.tell(output).await
+        } else {
+            Ok(())
         }
+    }
+
+    async fn tell(&mut self, output: Output) -> Result<(), ConnectionEnd> {
         match output {
             Output::Response(response) => self.send_json(&response).await,
+            Output::Unsubscribed(response, subscription) => {
+                self.session.forget(&subscription);
+                self.send_json(&response).await
+            }
             Output::Subscribed(response, subscription) => {
                 self.send_json(&response).await?;
                 self.session.follow(subscription);
@@ -313,11 +318,11 @@ where
                 self.session.follow(subscription);
                 Ok(())
             }
+            Output::Ended { error: None, .. } => Ok(()),
             Output::Ended {
                 subscription,
-                error,
+                error: Some(error),
             } => {
-                let Some(error) = error else { return Ok(()) };
                 tracing::warn!(subscription, error = error.message, "a subscription failed");
                 let refusal = self.session.refusal(None, error.code, error.message);
                 self.send_json(&refusal).await

@@ -53,7 +53,8 @@ impl Drop for Place {
 
 impl WsServer {
     /// The face of the registry behind `api`.
-    pub fn new(api: Api, config: WsConfig) -> Self {
+    pub fn new(api: impl Into<Api>, config: WsConfig) -> Self {
+        let api = api.into();
         Self {
             shared: Arc::new(Shared {
                 api,

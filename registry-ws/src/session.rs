@@ -20,6 +20,8 @@ pub(crate) enum Output {
     Response(Response),
     /// An answer after which a subscription begins.
     Subscribed(Response, Box<Subscription>),
+    /// A refusal of a subscription, which gives its place back.
+    Unsubscribed(Response, String),
     /// What a subscription tells, with the subscription, which goes on.
     Told(EventMessage, Box<Subscription>),
     /// A subscription that ended.
@@ -145,7 +147,7 @@ impl Session {
                 Ok(subscription) => subscription,
                 Err(error) => {
                     let refusal = Response::refusal(Some(id), error, revision(&api));
-                    return Some(Output::Response(refusal));
+                    return Some(Output::Unsubscribed(refusal, name));
                 }
             };
             let data =
@@ -189,13 +191,18 @@ impl Session {
     /// Takes note that a piece of work is done, and answers whether its output is still wanted.
     pub(crate) fn finish(&mut self, output: &Output) -> bool {
         match output {
-            Output::Response(_) | Output::Subscribed(..) => {
+            Output::Response(_) | Output::Subscribed(..) | Output::Unsubscribed(..) => {
                 self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
                 true
             }
             Output::Told(_, subscription) => self.subscriptions.contains_key(subscription.id()),
             Output::Ended { subscription, .. } => self.subscriptions.remove(subscription).is_some(),
         }
+    }
+
+    /// Gives the place of a subscription back that did not begin.
+    pub(crate) fn forget(&mut self, subscription: &str) {
+        self.subscriptions.remove(subscription);
     }
 
     /// Waits for what a subscription tells next.

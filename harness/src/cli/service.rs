@@ -227,14 +227,8 @@ pub(crate) async fn run(verb: Verb, format: Format) -> Result<ExitCode> {
             write,
             target,
         } => {
-            change(
-                &target,
-                format,
-                "deregister_service",
-                write.add_to(json!({ "name": name })),
-                false,
-            )
-            .await?;
+            let params = write.add_to(json!({ "name": name }));
+            change(&target, format, "deregister_service", params, false).await?;
         }
         Verb::SetState {
             name,

@@ -4,7 +4,7 @@ use registry_core::commit::Verification;
 use registry_core::limits::{CHANGES_PAGE_MAX, RANGE_PAGE_MAX};
 use registry_core::{
     ChangesRequest, ErrorKind, Head, Kind, RangeRequest, RegistryStore, RestorePage, Result,
-    SCHEMA, Seal, StoreError,
+    SCHEMA, Seal, StoreError, Versioned,
 };
 
 /// Told of every page: how many log entries and records were handled.
@@ -32,23 +32,44 @@ pub async fn copy(
     progress: Progress<'_>,
 ) -> Result<Copied> {
     let head = source.head().await?;
-    if head.is_empty() {
-        return Ok(Copied {
-            entries: 0,
-            records: 0,
-            head,
-        });
+    let mut copied = Copied {
+        entries: 0,
+        records: 0,
+        head,
+    };
+    if copied.head.is_empty() {
+        return Ok(copied);
     }
-    let (mut entries, mut records) = (0, 0);
-    let anchor = Some(head.compacted);
+    let anchor = Some(copied.head.compacted);
     target
         .restore(RestorePage {
             anchor,
             ..RestorePage::default()
         })
         .await?;
-    let mut after = head.compacted.revision;
-    while after < head.revision() {
+    copy_log(source, target, &mut copied, progress).await?;
+    copy_records(source, target, &mut copied, progress).await?;
+    let seal = Some(Seal {
+        head: copied.head.clone(),
+        schema: SCHEMA,
+    });
+    target
+        .restore(RestorePage {
+            seal,
+            ..RestorePage::default()
+        })
+        .await?;
+    Ok(copied)
+}
+
+async fn copy_log(
+    source: &dyn RegistryStore,
+    target: &dyn RegistryStore,
+    copied: &mut Copied,
+    progress: Progress<'_>,
+) -> Result<()> {
+    let mut after = copied.head.compacted.revision;
+    while after < copied.head.revision() {
         let page = source
             .changes(ChangesRequest {
                 after,
@@ -56,7 +77,7 @@ pub async fn copy(
                 limit: CHANGES_PAGE_MAX,
             })
             .await?;
-        entries += page.entries.len() as u64;
+        copied.entries += page.entries.len() as u64;
         after = page.through;
         target
             .restore(RestorePage {
@@ -64,8 +85,17 @@ pub async fn copy(
                 ..RestorePage::default()
             })
             .await?;
-        progress(entries, records);
+        progress(copied.entries, copied.records);
     }
+    Ok(())
+}
+
+async fn copy_records(
+    source: &dyn RegistryStore,
+    target: &dyn RegistryStore,
+    copied: &mut Copied,
+    progress: Progress<'_>,
+) -> Result<()> {
     for kind in Kind::ALL {
         let mut after = None;
         loop {
@@ -76,48 +106,36 @@ pub async fn copy(
                     limit: RANGE_PAGE_MAX,
                 })
                 .await?;
-            if let Some(newer) = page
-                .records
-                .iter()
-                .find(|record| !record.image.schema().is_known())
-            {
-                let found = newer.image.schema();
-                let detail = "copy a record that a newer program wrote; migrate with that program";
-                let backend = source.capabilities().backend;
-                return Err(
-                    StoreError::new(ErrorKind::SchemaTooNew { found }, backend, detail)
-                        .at_key(newer.key()),
-                );
-            }
-            records += page.records.len() as u64;
+            check_known(source, &page.records)?;
+            copied.records += page.records.len() as u64;
             target
                 .restore(RestorePage {
                     records: page.records,
                     ..RestorePage::default()
                 })
                 .await?;
-            progress(entries, records);
+            progress(copied.entries, copied.records);
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
     }
-    let seal = Some(Seal {
-        head: head.clone(),
-        schema: SCHEMA,
-    });
-    target
-        .restore(RestorePage {
-            seal,
-            ..RestorePage::default()
-        })
-        .await?;
-    Ok(Copied {
-        entries,
-        records,
-        head,
-    })
+    Ok(())
+}
+
+/// A record of a newer schema would lose what this program cannot see.
+fn check_known(source: &dyn RegistryStore, records: &[Versioned]) -> Result<()> {
+    let Some(newer) = records
+        .iter()
+        .find(|record| !record.image.schema().is_known())
+    else {
+        return Ok(());
+    };
+    let found = newer.image.schema();
+    let detail = "copy a record that a newer program wrote; migrate with that program";
+    let backend = source.capabilities().backend;
+    Err(StoreError::new(ErrorKind::SchemaTooNew { found }, backend, detail).at_key(newer.key()))
 }
 
 /// Reads a store through the same methods that everybody uses, and compares it with a head.

@@ -176,7 +176,7 @@ impl Driver {
 
     async fn commit_group(&mut self, first: CommandJob) {
         let drained = self.drain(first);
-        if let Err(error) = self.see_others().await {
+        if let Err(error) = self.refresh().await {
             for job in drained {
                 job.answer(Err(error.clone()));
             }
@@ -254,19 +254,6 @@ impl Driver {
         fresh
     }
 
-    /// Catches up with what other processes committed before this group, so that nothing is refused or found unchanged
-    /// on a view that they made old.
-    async fn see_others(&self) -> Result<(), RegistryError> {
-        if self.shared.store.capabilities().writers == Writers::One {
-            return Ok(());
-        }
-        let head = self.shared.store.head().await?;
-        if head.revision() > self.shared.view().revision() {
-            self.catch_up().await?;
-        }
-        Ok(())
-    }
-
     /// Commits a group; one whose outcome is unknown is sent again, which its transaction ids make harmless.
     ///
     /// Whatever a later attempt answers, an outcome that was unknown stays so until the store tells it.
@@ -293,6 +280,19 @@ impl Driver {
             .commits
             .fetch_add(commits as u64, Ordering::Relaxed);
         self.shared.counters.groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Brings the view up to the head where others write, too: a command that comes to no transaction is answered from
+    /// the view, and must not be answered from one that was overtaken before the command came.
+    async fn refresh(&self) -> Result<(), RegistryError> {
+        if self.shared.store.capabilities().writers == Writers::One {
+            return Ok(());
+        }
+        let head = self.shared.store.head().await?;
+        if head.revision() > self.shared.view().revision() {
+            self.catch_up().await?;
+        }
+        Ok(())
     }
 
     /// Applies what the store has beyond the view: commits of other processes, and our own between them.

@@ -118,12 +118,12 @@ impl Watch {
             })?;
         // The store may be ahead of the view; what is not visible yet comes through the feed.
         let visible = self.registry.feed().head();
-        let commits = page
-            .entries
-            .iter()
-            .filter(|entry| entry.commit.revision <= visible);
-        self.ready
-            .extend(commits.map(|entry| Arc::new(entry.commit.clone())));
+        let commits = page.entries.iter().map(|entry| &entry.commit);
+        let commits = commits.take_while(|commit| commit.revision <= visible);
+        self.ready.extend(commits.cloned().map(Arc::new));
+        if self.ready.is_empty() {
+            self.registry.feed().wait(visible).await;
+        }
         Ok(())
     }
 }

@@ -4,10 +4,10 @@ use registry_core::engine::EngineConfig;
 use registry_ws::WsConfig;
 use serde_json::json;
 
-use crate::client::{Server, entry};
+use crate::client::{Client, Server, entry};
 
 #[test]
-fn services_can_be_registered_read_changed_and_removed() {
+fn services_can_be_registered_changed_and_read() {
     smol::block_on(async {
         let mut client = Server::start(WsConfig::default()).await.connect().await;
         let written = client
@@ -25,33 +25,7 @@ fn services_can_be_registered_read_changed_and_removed() {
             "the same entry again changes nothing"
         );
 
-        client
-            .ask(
-                "set_service_state",
-                json!({ "name": "api", "state": "running" }),
-            )
-            .await;
-        client
-            .ask(
-                "report_health",
-                json!({ "name": "api", "status": "passing" }),
-            )
-            .await;
-        let endpoint = json!({ "name": "http", "address": "127.0.0.1:80", "protocol": "http" });
-        client
-            .ask(
-                "replace_endpoints",
-                json!({ "name": "api", "endpoints": [endpoint] }),
-            )
-            .await;
-        let changes = json!({ "version": "1.1.0", "depends_on": ["db"] });
-        client
-            .ask(
-                "update_service",
-                json!({ "name": "api", "changes": changes, "reason": "upgrade" }),
-            )
-            .await;
-
+        change_everything(&mut client).await;
         let service = client.ask("get_service", json!({ "name": "api" })).await;
         assert_eq!(service["version"], "1.1.0");
         assert_eq!(service["state"], "running");
@@ -74,7 +48,47 @@ fn services_can_be_registered_read_changed_and_removed() {
             needs["services"],
             json!([{ "name": "db", "distance": 1, "is_known": false }])
         );
+    });
+}
 
+/// Four commits on the service `api`.
+async fn change_everything(client: &mut Client) {
+    client
+        .ask(
+            "set_service_state",
+            json!({ "name": "api", "state": "running" }),
+        )
+        .await;
+    client
+        .ask(
+            "report_health",
+            json!({ "name": "api", "status": "passing" }),
+        )
+        .await;
+    let endpoint = json!({ "name": "http", "address": "127.0.0.1:80", "protocol": "http" });
+    client
+        .ask(
+            "replace_endpoints",
+            json!({ "name": "api", "endpoints": [endpoint] }),
+        )
+        .await;
+    let changes = json!({ "version": "1.1.0", "depends_on": ["db"] });
+    client
+        .ask(
+            "update_service",
+            json!({ "name": "api", "changes": changes, "reason": "upgrade" }),
+        )
+        .await;
+}
+
+#[test]
+fn history_tells_every_change_of_a_service_that_is_gone() {
+    smol::block_on(async {
+        let mut client = Server::start(WsConfig::default()).await.connect().await;
+        client
+            .ask("register_service", json!({ "service": entry("api") }))
+            .await;
+        change_everything(&mut client).await;
         client
             .ask("deregister_service", json!({ "name": "api" }))
             .await;
@@ -87,12 +101,8 @@ fn services_can_be_registered_read_changed_and_removed() {
         let history = client
             .ask("service_history", json!({ "name": "api" }))
             .await;
-        let actions: Vec<_> = history["entries"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|entry| &entry["action"])
-            .collect();
+        let entries = history["entries"].as_array().unwrap();
+        let actions: Vec<_> = entries.iter().map(|entry| &entry["action"]).collect();
         let expected = [
             "register_service",
             "set_service_state",

@@ -211,6 +211,13 @@ fn subscriptions_beyond_the_limit_are_refused() {
         .await
         .connect()
         .await;
+        for _ in 0..3 {
+            // A refused one gives its place back.
+            let refused = client
+                .refused("subscribe", json!({ "events": ["storm"] }))
+                .await;
+            assert_eq!(refused, "BadRequest");
+        }
         for _ in 0..2 {
             client.ask("subscribe", json!({ "events": [] })).await;
         }

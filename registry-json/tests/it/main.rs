@@ -1,0 +1,214 @@
+//! What only the JSON backend promises: its files, its projection, its torn tails.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that goes wrong"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_lite::future::block_on;
+use registry_core::model::ServiceEntry;
+use registry_core::{
+    Cause, Durability, ErrorKind, Image, Mutation, Record, RegistryStore as _, Revision, Timestamp,
+    Transaction, TransactionId,
+};
+use registry_json::{JsonConfig, JsonStore};
+
+fn put(name: &str, version: &str) -> Transaction {
+    let record = Record::Service(ServiceEntry::new(name, version));
+    Transaction {
+        id: TransactionId::fresh(),
+        preconditions: Vec::new(),
+        mutations: vec![Mutation::Put(Image::new(record).unwrap())],
+        cause: Cause {
+            actor: "test".into(),
+            action: "put".into(),
+            reason: None,
+            time: Timestamp::default(),
+        },
+    }
+}
+
+fn open(path: &Path) -> JsonStore {
+    JsonStore::open(JsonConfig::new(path)).unwrap()
+}
+
+/// Commits as many groups of one.
+fn fill(store: &JsonStore, groups: u64) {
+    for number in 0..groups {
+        block_on(store.commit(vec![put(&format!("service-{number}"), "1")])).unwrap();
+    }
+}
+
+fn revision(store: &JsonStore) -> Revision {
+    block_on(store.head()).unwrap().revision()
+}
+
+/// A store that was not closed, as its files lie after a crash.
+fn crashed(folder: &Path, groups: u64) -> PathBuf {
+    let path = folder.join("registry.json");
+    let store = open(&path);
+    fill(&store, groups);
+    drop(store);
+    path
+}
+
+fn last_segment(path: &Path) -> PathBuf {
+    let mut segments: Vec<PathBuf> = fs::read_dir(path.with_extension("json.d"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("log-")
+        })
+        .collect();
+    segments.sort();
+    segments.pop().unwrap()
+}
+
+#[test]
+fn torn_tail_is_cut_off_and_the_rest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = crashed(folder.path(), 5);
+    let segment = last_segment(&path);
+    let whole = fs::read(&segment).unwrap();
+    let line = whole
+        .split_inclusive(|byte| *byte == b'\n')
+        .next_back()
+        .unwrap();
+    let good = whole.len() - line.len();
+    for end in [good + 1, good + line.len() / 2, whole.len() - 1] {
+        fs::write(&segment, &whole[..end]).unwrap();
+        let store = open(&path);
+        assert_eq!(
+            revision(&store),
+            Revision(4),
+            "{end} of {} bytes",
+            whole.len()
+        );
+        assert!(block_on(store.verify()).unwrap().is_clean());
+        drop(store);
+        assert_eq!(fs::metadata(&segment).unwrap().len(), good as u64);
+    }
+}
+
+#[test]
+fn damage_of_a_whole_line_is_no_torn_tail() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = crashed(folder.path(), 5);
+    let segment = last_segment(&path);
+    let whole = fs::read(&segment).unwrap();
+    for offset in [whole.len() - 1, whole.len() - 40, whole.len() / 2] {
+        let mut damaged = whole.clone();
+        damaged[offset] ^= 1;
+        fs::write(&segment, &damaged).unwrap();
+        let error = JsonStore::open(JsonConfig::new(&path)).unwrap_err();
+        assert_eq!(
+            *error.kind(),
+            ErrorKind::Corrupted,
+            "offset {offset}: {error}"
+        );
+        assert_eq!(fs::read(&segment).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn cut_end_of_a_closed_store_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    fill(&store, 5);
+    block_on(store.close()).unwrap();
+    let segment = last_segment(&path);
+    let whole = fs::read(&segment).unwrap();
+    fs::write(&segment, &whole[..whole.len() - 10]).unwrap();
+    let error = JsonStore::open(JsonConfig::new(&path)).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Corrupted, "{error}");
+}
+
+#[test]
+fn projection_has_the_legacy_form_after_close() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    fill(&store, 2);
+    block_on(store.close()).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\"service-1\": {"), "{text}");
+    assert!(text.contains("\"state\": \"Registered\""), "{text}");
+    assert!(open(&path).warnings().is_empty());
+}
+
+#[test]
+fn edit_by_hand_is_told_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    fill(&store, 2);
+    block_on(store.close()).unwrap();
+    let written = fs::read_to_string(&path).unwrap();
+    let edited = written.replace("Registered", "Running");
+    fs::write(&path, &edited).unwrap();
+
+    let store = open(&path);
+    let warnings = store.warnings();
+    assert!(
+        warnings[0].contains("harness registry import"),
+        "{warnings:?}"
+    );
+    block_on(store.commit(vec![put("another", "1")])).unwrap();
+    block_on(store.close()).unwrap();
+    let kept: Vec<String> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().unwrap().contains(".edited-"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert_eq!(kept, [edited]);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(
+        text.contains("another") && !text.contains("Running"),
+        "{text}"
+    );
+    assert!(open(&path).warnings().is_empty());
+}
+
+#[test]
+fn legacy_file_is_never_converted_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    fs::write(&path, "{}\n").unwrap();
+    let error = JsonStore::open(JsonConfig::new(&path)).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Invalid);
+    assert!(
+        error.to_string().contains("harness registry migrate"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n");
+    assert!(!folder.path().join("registry.json.d").exists());
+}
+
+#[test]
+fn interval_reads_what_is_not_written_yet_and_close_writes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let config = JsonConfig {
+        durability: Durability::Interval(Duration::from_secs(3600)),
+        ..JsonConfig::new(&path)
+    };
+    let store = JsonStore::open(config).unwrap();
+    fill(&store, 3);
+    block_on(store.compact(Revision(1))).unwrap();
+    fill(&store, 3);
+    assert!(block_on(store.verify()).unwrap().is_clean());
+    block_on(store.close()).unwrap();
+    let store = open(&path);
+    assert_eq!(revision(&store), Revision(6));
+    assert!(block_on(store.verify()).unwrap().is_clean());
+}

@@ -1,0 +1,104 @@
+//! The remedies for sled's defects, one test each.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that goes wrong"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use futures_lite::future::block_on;
+use registry_core::model::ServiceEntry;
+use registry_core::{
+    Cause, ErrorKind, Image, Key, Mutation, Record, RegistryStore as _, Revision, Timestamp,
+    Transaction, TransactionId,
+};
+use registry_sled::{SledConfig, SledStore};
+
+fn put(entry: ServiceEntry) -> Transaction {
+    Transaction {
+        id: TransactionId::fresh(),
+        preconditions: Vec::new(),
+        mutations: vec![Mutation::Put(Image::new(Record::Service(entry)).unwrap())],
+        cause: Cause {
+            actor: "test".into(),
+            action: "put".into(),
+            reason: None,
+            time: Timestamp::default(),
+        },
+    }
+}
+
+fn open(path: &Path) -> SledStore {
+    SledStore::open(SledConfig::new(path)).unwrap()
+}
+
+fn fill(store: &SledStore, from: u64) {
+    for number in from..from + 10 {
+        let entry = ServiceEntry::new(format!("service-{number}"), "1");
+        block_on(store.commit(vec![put(entry)])).unwrap();
+    }
+}
+
+#[test]
+fn leftover_of_an_interrupted_snapshot_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let store = open(&path);
+    fill(&store, 0);
+    block_on(store.close()).unwrap();
+    let leftover = path.join("snap.FFFFFFFFFFFFFFFF.generating");
+    fs::write(&leftover, "").unwrap();
+    let store = open(&path);
+    assert!(!leftover.exists());
+    assert_eq!(block_on(store.head()).unwrap().revision(), Revision(10));
+    assert!(block_on(store.verify()).unwrap().is_clean());
+}
+
+#[test]
+fn torn_settings_are_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let store = open(&path);
+    fill(&store, 0);
+    block_on(store.close()).unwrap();
+    let conf = fs::read(path.join("conf")).unwrap();
+    for end in [conf.len() - 4, conf.len() - 1, 9, 3, 0] {
+        fs::write(path.join("conf"), &conf[..end]).unwrap();
+        let store = open(&path);
+        assert_eq!(block_on(store.head()).unwrap().revision(), Revision(10));
+        block_on(store.close()).unwrap();
+        assert_eq!(fs::read(path.join("conf")).unwrap(), conf, "{end} bytes");
+    }
+}
+
+#[test]
+fn missing_log_of_sled_is_never_replaced_by_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let store = open(&path);
+    fill(&store, 0);
+    block_on(store.close()).unwrap();
+    fs::remove_file(path.join("db")).unwrap();
+    let error = SledStore::open(SledConfig::new(&path)).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Corrupted, "{error}");
+    assert!(!path.join("db").exists());
+}
+
+#[test]
+fn records_in_files_of_their_own_survive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let store = open(&path);
+    let mut large = ServiceEntry::new("large", "1");
+    large.depends_on = (0..1000).map(|number| format!("{number:0>200}")).collect();
+    block_on(store.commit(vec![put(large.clone())])).unwrap();
+    fill(&store, 0);
+    block_on(store.close()).unwrap();
+    let store = open(&path);
+    let key = Key::service("large").unwrap();
+    let found = block_on(store.get(&key)).unwrap().unwrap();
+    assert_eq!(found.image.as_service(), Some(&large));
+    assert!(block_on(store.verify()).unwrap().is_clean());
+}
