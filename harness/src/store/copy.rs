@@ -1,9 +1,11 @@
 //! Copies a whole store into an empty one, with history, and reads it back.
 
+use std::sync::Arc;
+
 use registry_core::commit::Verification;
 use registry_core::{
-    ErrorKind, Head, LogPages, RecordPages, RegistryStore, RestorePage, Result, SCHEMA, Seal,
-    StoreError, Versioned,
+    ErrorKind, Head, Image, LogEntry, LogPages, RecordPages, RegistryStore, RestorePage, Result,
+    SCHEMA, Seal, StoreError, Versioned,
 };
 
 /// Told of every page: how many log entries and records were handled.
@@ -73,6 +75,7 @@ async fn copy_log(
         copied.head.revision(),
     );
     while let Some(page) = pages.next().await? {
+        check_known(source, images_of(&page.entries))?;
         copied.entries += page.entries.len() as u64;
         target
             .restore(RestorePage {
@@ -93,7 +96,7 @@ async fn copy_records(
 ) -> Result<()> {
     let mut pages = RecordPages::new(source);
     while let Some(page) = pages.next().await? {
-        check_known(source, &page.records)?;
+        check_known(source, page.records.iter().map(|record| &record.image))?;
         copied.records += page.records.len() as u64;
         target
             .restore(RestorePage {
@@ -106,18 +109,24 @@ async fn copy_records(
     Ok(())
 }
 
-/// A record of a newer schema would lose what this program cannot see.
-fn check_known(source: &dyn RegistryStore, records: &[Versioned]) -> Result<()> {
-    let Some(newer) = records
-        .iter()
-        .find(|record| !record.image.schema().is_known())
-    else {
+/// Refuses what a newer program wrote: a copy by this one would lose what it cannot see.
+pub(super) fn check_known<'a>(
+    source: &dyn RegistryStore,
+    images: impl IntoIterator<Item = &'a Arc<Image>>,
+) -> Result<()> {
+    let Some(newer) = images.into_iter().find(|image| !image.schema().is_known()) else {
         return Ok(());
     };
-    let found = newer.image.schema();
-    let detail = "copy a record that a newer program wrote; migrate with that program";
+    let found = newer.schema();
+    let detail = "copy a record that a newer program wrote; copy it with that program";
     let backend = source.capabilities().backend;
     Err(StoreError::new(ErrorKind::SchemaTooNew { found }, backend, detail).at_key(newer.key()))
+}
+
+/// The records before and after that log entries hold.
+pub(super) fn images_of(entries: &[Arc<LogEntry>]) -> impl Iterator<Item = &Arc<Image>> {
+    let changes = entries.iter().flat_map(|entry| &entry.commit.changes);
+    changes.flat_map(|change| change.before.iter().chain(&change.after))
 }
 
 /// Reads a store through the same methods that everybody uses, and compares it with a head.

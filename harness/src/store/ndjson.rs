@@ -12,7 +12,7 @@ use registry_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::copy::Progress;
+use super::copy::{Progress, check_known, images_of};
 
 /// Longest line that is read, in bytes: a log entry holds a record twice.
 const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -58,6 +58,7 @@ pub(super) async fn write(
     let (mut entries, mut records) = (0, 0);
     let mut log = LogPages::new(store, head.compacted.revision, head.revision());
     while let Some(page) = log.next().await? {
+        check_known(store, images_of(&page.entries))?;
         for entry in &page.entries {
             put(out, &Line::Entry(PortableEntry::from(&**entry)))?;
         }
@@ -66,6 +67,7 @@ pub(super) async fn write(
     }
     let mut pages = RecordPages::new(store);
     while let Some(page) = pages.next().await? {
+        check_known(store, page.records.iter().map(|record| &record.image))?;
         for record in &page.records {
             put(out, &Line::Record(PortableRecord::from(record)))?;
         }

@@ -176,7 +176,7 @@ impl Driver {
 
     async fn commit_group(&mut self, first: CommandJob) {
         let drained = self.drain(first);
-        if let Err(error) = self.see_others().await {
+        if let Err(error) = self.refresh().await {
             for job in drained {
                 job.answer(Err(error.clone()));
             }
@@ -254,9 +254,9 @@ impl Driver {
         fresh
     }
 
-    /// Catches up with what other processes committed before this group, so that nothing is refused or found unchanged
-    /// on a view that they made old.
-    async fn see_others(&self) -> Result<(), RegistryError> {
+    /// Brings the view up to the head where others write, too: a command that comes to no transaction is answered from
+    /// the view, and must not be answered from one that was overtaken before the command came.
+    async fn refresh(&self) -> Result<(), RegistryError> {
         if self.shared.store.capabilities().writers == Writers::One {
             return Ok(());
         }
