@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_core::commit::Verification;
 use registry_core::{
     ErrorKind, Head, Image, LogEntry, LogPages, RecordPages, RegistryStore, RestorePage, Result,
-    SCHEMA, Seal, StoreError, Versioned,
+    SCHEMA, Seal, StoreError,
 };
 
 /// Told of every page: how many log entries and records were handled.
