@@ -1,12 +1,6 @@
 //! What the commands print, and their exit codes.
 
-use std::path::Path;
-
-use crate::fixture::{legacy_file, persistent, run, run_json, run_refused, store_path};
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
+use crate::fixture::{legacy_file, persistent, run, run_json, run_refused, store_path, text};
 
 #[test]
 fn info_and_list_have_the_fields_that_scripts_rely_on() {

@@ -1,18 +1,12 @@
 //! The daemon: ready line, second daemon, signals, watches, what it refuses to start with.
 
-use std::path::Path;
-
 use futures_lite::future::block_on;
 use harness::backends::Backend;
 use serde_json::json;
 
 use crate::fixture::{
-    Client, Daemon, harness, legacy_file, persistent, run, run_json, run_refused, store_path,
+    Client, Daemon, harness, legacy_file, persistent, run, run_json, run_refused, store_path, text,
 };
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
 
 #[test]
 fn watch_sees_register_state_change_and_deregister_in_order_on_each_backend() {

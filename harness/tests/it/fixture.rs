@@ -24,6 +24,11 @@ pub(crate) fn store_path(folder: &Path, backend: Backend) -> PathBuf {
     folder.join("registry").with_extension(backend.extension())
 }
 
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
+
 /// The binary, without settings of the machine it runs on.
 pub(crate) fn harness(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
@@ -105,14 +110,10 @@ impl Daemon {
 
     /// Starts one without waiting for it.
     pub(crate) fn spawn(args: &[&str]) -> Child {
-        let mut command = harness(&[
-            "daemon",
-            "start",
-            "--bind",
-            "127.0.0.1:0",
-            "--log-level",
-            "warn",
-        ]);
+        let mut command = harness(&["daemon", "start", "--log-level", "warn"]);
+        if !args.contains(&"--bind") {
+            command.args(["--bind", "127.0.0.1:0"]);
+        }
         command
             .args(args)
             .stdout(Stdio::piped())

@@ -2,11 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::fixture::{legacy_file, persistent, run, run_refused, store_path};
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
+use crate::fixture::{legacy_file, persistent, run, run_refused, store_path, text};
 
 fn entry(name: &str, more: &str) -> String {
     format!(

@@ -8,5 +8,7 @@ mod fixture;
 mod hostile;
 mod javascript;
 mod migrate;
+mod read_only;
 mod ready;
 mod tour;
+mod watch;

@@ -5,11 +5,9 @@ use std::path::Path;
 use harness::backends::Backend;
 use serde_json::Value;
 
-use crate::fixture::{Daemon, legacy_file, persistent, run, run_json, run_refused, store_path};
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("UTF-8")
-}
+use crate::fixture::{
+    Daemon, legacy_file, persistent, run, run_json, run_refused, store_path, text,
+};
 
 fn json_file(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).expect("the file is there")).expect("JSON")
