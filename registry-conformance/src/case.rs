@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use registry_core::{Capabilities, Writers};
+use registry_core::{Capabilities, Durability, Writers};
 
 use crate::subject::Subject;
 
@@ -97,6 +97,15 @@ pub(crate) fn persistent(capabilities: &Capabilities) -> Result<(), &'static str
         Ok(())
     } else {
         Err("the store ends with the process")
+    }
+}
+
+/// For a store that makes a commit durable before it is acknowledged.
+pub(crate) fn synced(capabilities: &Capabilities) -> Result<(), &'static str> {
+    persistent(capabilities)?;
+    match capabilities.durability {
+        Durability::Synced => Ok(()),
+        _ => Err("commits are acknowledged before they are durable"),
     }
 }
 

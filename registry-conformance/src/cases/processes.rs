@@ -2,7 +2,7 @@
 
 use registry_core::{ErrorKind, Revision};
 
-use crate::case::{Case, Verdict, case, exclusive, persistent, shared};
+use crate::case::{Case, Verdict, case, exclusive, shared, synced};
 use crate::fixture::{expect_kind, put};
 use crate::process::{Part, Process, service};
 use crate::subject::Subject;
@@ -10,7 +10,7 @@ use crate::subject::Subject;
 pub(super) const CASES: &[Case] = &[
     case!(exclusive, second_process_is_told_the_holder),
     case!(exclusive, killed_holder_leaves_no_lock),
-    case!(persistent, killed_process_loses_nothing_acknowledged),
+    case!(synced, killed_process_loses_nothing_acknowledged),
     case!(shared, commits_of_another_process_wake_a_waiter),
 ];
 
