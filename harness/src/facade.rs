@@ -11,7 +11,7 @@ use registry_core::{MemoryStore, RegistryStore, StoreError, SystemClock};
 
 use crate::ServiceEntry;
 use crate::backends::OpenOptions;
-use crate::store::{LegacyError, Location, Source, migrate};
+use crate::store::{LegacyError, Location, Migrated, Source, adopt, migrate};
 
 /// A registry that runs by itself. A clone is a cheap handle; the last one to be dropped closes the store.
 #[derive(Debug, Clone)]
@@ -97,8 +97,8 @@ impl Registry {
             return Self::run(location.open(&OpenOptions::default())?);
         };
         let target = beside(&file);
-        if !target.exists() {
-            Self::migrate_from_json(&file, &target.path).await?;
+        if let Some(adopted) = adopt(&file, &target).await? {
+            tell(&adopted.migrated, &target);
         }
         Self::run(target.open(&OpenOptions::default())?)
     }
@@ -111,10 +111,7 @@ impl Registry {
         let source = Source::Legacy(json_path.to_path_buf());
         let target = Location::of_path(store_path);
         let migrated = migrate(&source, &target, false, &mut |_, _| {}).await?;
-        for warning in &migrated.warnings {
-            tracing::warn!(%warning, "migrated");
-        }
-        tracing::info!(services = migrated.records, target = %target, "migrated");
+        tell(&migrated, &target);
         Ok(migrated.records)
     }
 
@@ -210,6 +207,13 @@ impl Registry {
     pub async fn close(&self) -> Result<(), Error> {
         Ok(self.engine().close().await?)
     }
+}
+
+fn tell(migrated: &Migrated, target: &Location) {
+    for warning in &migrated.warnings {
+        tracing::warn!(%warning, "migrated");
+    }
+    tracing::info!(services = migrated.records, %target, "migrated");
 }
 
 /// The command layer over a registry, which must be kept: the last handle to be dropped closes the store.

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use harness::backends::{Backend, OpenOptions};
 use harness::core::engine::{self, Driver};
 use harness::core::{OpenMode, SystemClock};
-use harness::store::{Location, Source, migrate};
+use harness::store::{Location, Source, adopt};
 use registry_api::Api;
 use registry_ws::{WsConfig, WsServer};
 use tokio::net::TcpListener;
@@ -223,52 +223,24 @@ async fn open(settings: &Settings, location: &Location) -> Result<(engine::Regis
 
 /// Migrates a legacy file that lies where the store would be. The file is kept.
 async fn migrate_legacy(location: &Location) -> Result<()> {
-    let legacy = location.path.with_extension("json");
-    let found = Source::of(Location {
+    let legacy = Location {
         backend: Backend::Json,
-        path: legacy.clone(),
-    });
-    let Source::Legacy(file) = found else {
+        path: location.path.with_extension("json"),
+    };
+    let Source::Legacy(file) = Source::of(legacy) else {
         return Ok(());
     };
-    let kept = if file == location.path {
-        // The store's own projection will have this name.
-        let kept = file.with_extension("json.migrated");
-        if kept.symlink_metadata().is_ok() {
-            return Err(Usage(format!(
-                "{} is in the way of keeping the migrated file",
-                kept.display()
-            ))
-            .into());
-        }
-        std::fs::rename(&file, &kept)?;
-        kept
-    } else if location.exists() {
+    let adopted = adopt(&file, location).await;
+    let Some(adopted) =
+        adopted.context("migrate the registry file that lies where the store would be")?
+    else {
         return Ok(());
-    } else {
-        file.clone()
     };
-    let migrated = migrate(
-        &Source::Legacy(kept.clone()),
-        location,
-        false,
-        &mut |_, _| {},
-    )
-    .await;
-    let migrated = match migrated {
-        Ok(migrated) => migrated,
-        Err(error) => {
-            if kept != file {
-                std::fs::rename(&kept, &file)?;
-            }
-            return Err(error)
-                .context("migrate the registry file that lies where the store would be");
-        }
-    };
-    for warning in &migrated.warnings {
+    for warning in &adopted.migrated.warnings {
         tracing::warn!(%warning, "migrated");
     }
-    tracing::info!(services = migrated.records, from = %kept.display(), to = %location, "migrated; the file is kept");
+    let (services, from) = (adopted.migrated.records, adopted.kept.display());
+    tracing::info!(services, %from, to = %location, "migrated; the file is kept");
     Ok(())
 }
 

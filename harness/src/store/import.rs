@@ -11,7 +11,7 @@ use registry_core::{
 
 use super::copy::{Progress, read_back};
 use super::legacy_file::{LegacyFile, Warning};
-use super::location::Location;
+use super::location::{Location, Vacancy};
 use super::ndjson;
 use super::staging::Staging;
 use crate::ServiceEntry;
@@ -98,7 +98,7 @@ pub async fn import_ndjson(
     let staging = if is_dry_run {
         None
     } else {
-        Some(Staging::begin(target)?)
+        Some(Staging::begin(target, Vacancy::Empty)?)
     };
     let built: std::sync::Arc<dyn RegistryStore> = match &staging {
         Some(staging) => staging.create()?,

@@ -100,6 +100,26 @@ impl Location {
     }
 }
 
+/// What may be at the place of a store that is about to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vacancy {
+    /// Nothing.
+    Empty,
+    /// Nothing, or a legacy file that the new store was made from: the JSON backend's projection replaces it.
+    EmptyOrLegacy,
+}
+
+impl Vacancy {
+    pub(super) fn check(self, target: &Location) -> Result<()> {
+        let is_legacy = matches!(Source::of(target.clone()), Source::Legacy(_));
+        if self == Self::EmptyOrLegacy && is_legacy {
+            Ok(())
+        } else {
+            target.check_vacant()
+        }
+    }
+}
+
 impl Source {
     /// What a location is when it is read: a `.json` file without the folder of a store beside it is a legacy file.
     pub fn of(location: Location) -> Self {

@@ -7,7 +7,7 @@ use registry_core::{Head, RegistryStore, Result};
 use super::copy::{Copied, Progress, copy, read_back};
 use super::import::register_all;
 use super::legacy_file::{LegacyFile, Warning};
-use super::location::{Location, Source};
+use super::location::{Location, Source, Vacancy};
 use super::staging::Staging;
 use crate::backends::OpenOptions;
 
@@ -35,23 +35,35 @@ pub async fn migrate(
     is_dry_run: bool,
     progress: Progress<'_>,
 ) -> Result<Migrated, crate::Error> {
-    target.check_vacant()?;
-    let staging = if is_dry_run {
-        None
-    } else {
-        Some(Staging::begin(target)?)
-    };
-    let built: Arc<dyn RegistryStore> = match &staging {
-        Some(staging) => staging.create()?,
-        None => Arc::new(registry_core::MemoryStore::new()),
-    };
+    if is_dry_run {
+        target.check_vacant()?;
+        let built: Arc<dyn RegistryStore> = Arc::new(registry_core::MemoryStore::new());
+        return build(source, built, progress).await;
+    }
+    migrate_into(source, target, Vacancy::Empty, progress).await
+}
+
+pub(super) async fn migrate_into(
+    source: &Source,
+    target: &Location,
+    vacancy: Vacancy,
+    progress: Progress<'_>,
+) -> Result<Migrated, crate::Error> {
+    let staging = Staging::begin(target, vacancy)?;
+    let migrated = build(source, staging.create()?, progress).await?;
+    staging.publish()?;
+    Ok(migrated)
+}
+
+/// Fills an empty store, reads it back and closes it.
+async fn build(
+    source: &Source,
+    built: Arc<dyn RegistryStore>,
+    progress: Progress<'_>,
+) -> Result<Migrated, crate::Error> {
     let migrated = fill(source, &*built, progress).await?;
     read_back(&*built, &migrated.head).await?;
     built.close().await?;
-    drop(built);
-    if let Some(staging) = staging {
-        staging.publish()?;
-    }
     Ok(migrated)
 }
 

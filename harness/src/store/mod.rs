@@ -1,5 +1,6 @@
 //! Stores as files: where they are, how they are copied, read back and repaired.
 
+mod adopt;
 mod copy;
 mod export;
 mod import;
@@ -10,6 +11,7 @@ mod ndjson;
 mod repair;
 mod staging;
 
+pub use adopt::{Adopted, adopt};
 pub use copy::{Copied, Progress, copy, read_back};
 pub use export::{Exported, export_legacy, export_ndjson};
 pub use import::{Imported, import_legacy, import_ndjson};

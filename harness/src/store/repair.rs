@@ -9,7 +9,7 @@ use registry_core::{
 };
 
 use super::copy::{Progress, read_back};
-use super::location::Location;
+use super::location::{Location, Vacancy};
 use super::staging::Staging;
 use crate::backends;
 
@@ -57,7 +57,7 @@ pub async fn repair(
     if is_dry_run {
         return Ok(repaired);
     }
-    let staging = Staging::begin(new)?;
+    let staging = Staging::begin(new, Vacancy::Empty)?;
     let built = staging.create()?;
     if !head.is_empty() {
         fill(&*built, &head, log, state, progress).await?;

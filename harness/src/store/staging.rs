@@ -7,21 +7,22 @@ use std::sync::Arc;
 use registry_core::durable::{sync_folder, sync_parent};
 use registry_core::{OpenMode, RegistryStore, Result, StoreError};
 
-use super::location::Location;
+use super::location::{Location, Vacancy};
 use crate::backends::OpenOptions;
 
 /// A folder beside the target in which the store is built. Dropped without [`publish`](Self::publish), it is removed.
 #[derive(Debug)]
 pub(super) struct Staging {
     target: Location,
+    vacancy: Vacancy,
     folder: PathBuf,
     is_published: bool,
 }
 
 impl Staging {
-    /// Makes the folder. The target must not exist.
-    pub(super) fn begin(target: &Location) -> Result<Self> {
-        target.check_vacant()?;
+    /// Makes the folder.
+    pub(super) fn begin(target: &Location, vacancy: Vacancy) -> Result<Self> {
+        vacancy.check(target)?;
         let backend = target.backend.as_str();
         let mut name = target.path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".staging-{}", std::process::id()));
@@ -30,6 +31,7 @@ impl Staging {
             .map_err(|error| StoreError::io(backend, "create the folder", &folder, error))?;
         Ok(Self {
             target: target.clone(),
+            vacancy,
             folder,
             is_published: false,
         })
@@ -58,7 +60,7 @@ impl Staging {
         let backend = self.target.backend.as_str();
         let failed =
             |detail: &str, path: &Path, error| StoreError::io(backend, detail, path, error);
-        self.target.check_vacant()?;
+        self.vacancy.check(&self.target)?;
         let listed =
             fs::read_dir(&self.folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         let mut files: Vec<PathBuf> = listed

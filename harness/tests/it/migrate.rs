@@ -267,7 +267,10 @@ fn source_that_a_daemon_holds_is_told_with_the_holder() {
         let folder = tempfile::tempdir().unwrap();
         let _daemon = Daemon::on(folder.path(), backend);
         let path = store_path(folder.path(), backend);
-        let target = folder.path().join("copy.redb");
+        let target = folder
+            .path()
+            .join("copy")
+            .with_extension(backend.extension());
         let (code, message) = run_refused(&[
             "registry",
             "migrate",
