@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 /// A registry in memory behind a WebSocket face.
 pub(crate) struct Server {
     pub(crate) registry: Registry,
+    pub(crate) face: WsServer,
     pub(crate) addr: SocketAddr,
 }
 
@@ -31,8 +32,8 @@ impl Server {
             .await
             .expect("memory opens");
         smol::spawn(driver.run()).detach();
-        let server = WsServer::new(Api::new(registry.clone()), config);
-        let listener = server
+        let face = WsServer::new(Api::new(registry.clone()), config);
+        let listener = face
             .listen("127.0.0.1:0")
             .await
             .expect("the loopback has a free port");
@@ -43,7 +44,11 @@ impl Server {
             }
         })
         .detach();
-        Self { registry, addr }
+        Self {
+            registry,
+            face,
+            addr,
+        }
     }
 
     pub(crate) async fn connect(&self) -> Client {
