@@ -25,7 +25,7 @@ pub struct WsConfig {
     pub requests_in_flight_max: usize,
     /// Subscriptions of one connection.
     pub subscriptions_max: usize,
-    /// Bytes that may wait for a slow reader; more is not produced meanwhile.
+    /// Bytes that may wait for a slow reader; more is not produced meanwhile. One message may be larger.
     pub queued_bytes_max: usize,
     /// Time for the request that opens the connection.
     pub handshake_timeout: Duration,

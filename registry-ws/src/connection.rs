@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_io::Timer;
 use async_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
@@ -9,7 +10,7 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 use async_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use futures_lite::future::{self, poll_once};
-use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
+use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use futures_util::SinkExt as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use registry_api::{Caller, ErrorCode, parse_request};
@@ -24,6 +25,8 @@ use crate::session::{Output, Session};
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes that are read at a time.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Time for a peer that was told the end to hear it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection that waits to be handled: run [`handle`](Self::handle) on any executor.
 #[derive(Debug)]
@@ -95,9 +98,12 @@ where
         let Some(_place) = place else {
             let refusal =
                 b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
-            // Whether the peer still hears it makes no difference.
-            drop(stream.write_all(refusal).await);
-            drop(stream.close().await);
+            let answer = async { drop(stream.write_all(refusal).await) };
+            let timeout = async {
+                Timer::after(shared.config.write_timeout).await;
+            };
+            future::or(answer, timeout).await;
+            linger(&mut stream).await;
             return Err(ConnectionEnd::TooMany);
         };
         let handshake = open(&shared, stream);
@@ -105,7 +111,12 @@ where
             Timer::after(shared.config.handshake_timeout).await;
             Err(ConnectionEnd::HandshakeTimeout)
         };
-        let (socket, caller) = future::or(handshake, timeout).await?;
+        let closing = async {
+            shared.closing().await;
+            Err(ConnectionEnd::Closing)
+        };
+        let given_up = future::or(timeout, closing);
+        let (socket, caller) = future::or(handshake, given_up).await?;
         tracing::debug!(%peer, actor = caller.actor, "connected");
         let mut connection = Connection::new(&shared, socket, caller);
         let ended = connection.run().await;
@@ -137,7 +148,9 @@ fn protocol_config(config: &WsConfig) -> WebSocketConfig {
     let mut protocol = WebSocketConfig::default();
     protocol.read_buffer_size = READ_BUFFER_BYTES;
     protocol.write_buffer_size = WRITE_BUFFER_BYTES.min(config.queued_bytes_max);
-    protocol.max_write_buffer_size = config.queued_bytes_max.max(WRITE_BUFFER_BYTES * 2);
+    // A message waits until everything before it was taken by the system, so that there is never more in the buffer
+    // than it holds by itself and one message. A limit here would end the connection on a large answer.
+    protocol.max_write_buffer_size = usize::MAX;
     protocol.max_message_size = Some(config.message_bytes_max);
     protocol.max_frame_size = Some(config.frame_bytes_max);
     protocol
@@ -152,6 +165,10 @@ struct Connection<'a, S> {
     ping: Timer,
     /// Whether nothing came since the last ping.
     is_silent: bool,
+    /// Whether a frame goes before an output that is ready, too: they take turns, so that neither starves the other.
+    is_turn_of_frames: bool,
+    /// Frames that may still be taken, where the face is closing.
+    last_frames: Option<usize>,
 }
 
 /// What a connection waits for.
@@ -159,6 +176,8 @@ enum Next {
     Frame(Option<Result<Message, WsError>>),
     Output(Output),
     Ping,
+    /// Everything was answered, and the face is closing.
+    Closed,
     Closing,
 }
 
@@ -178,6 +197,8 @@ where
                 .map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             ping: Timer::interval(config.ping_interval),
             is_silent: false,
+            is_turn_of_frames: false,
+            last_frames: None,
         }
     }
 
@@ -187,13 +208,27 @@ where
                 Next::Frame(None) => return Ok(()),
                 Next::Frame(Some(frame)) => {
                     self.is_silent = false;
+                    self.is_turn_of_frames = false;
+                    if let Some(left) = &mut self.last_frames {
+                        *left -= 1;
+                    }
                     if !self.take(frame?).await? {
                         return Ok(());
                     }
                 }
-                Next::Output(output) => self.give(output).await?,
-                Next::Closing => return Err(ConnectionEnd::Closing),
-                Next::Ping if self.is_silent => return Err(ConnectionEnd::Silent),
+                Next::Output(output) => {
+                    self.is_turn_of_frames = true;
+                    self.give(output).await?;
+                }
+                Next::Closing => {
+                    self.session.end_subscriptions();
+                    self.last_frames = Some(self.config.requests_in_flight_max);
+                }
+                Next::Closed => return Err(ConnectionEnd::Closing),
+                // What the peer sent meanwhile is not read while its requests fill their places.
+                Next::Ping if self.is_silent && self.takes_frames() => {
+                    return Err(ConnectionEnd::Silent);
+                }
                 Next::Ping => {
                     self.is_silent = true;
                     self.send(Message::Ping(Vec::new().into())).await?;
@@ -202,25 +237,37 @@ where
         }
     }
 
+    fn takes_frames(&self) -> bool {
+        self.session.requests_in_flight() < self.config.requests_in_flight_max
+            && self.last_frames != Some(0)
+    }
+
     /// What is ready now; where nothing is, what was collected is written before waiting.
     async fn next(&mut self) -> Result<Next, ConnectionEnd> {
+        if self.last_frames.is_none() && self.shared.is_closing() {
+            return Ok(Next::Closing);
+        }
         if let Some(next) = poll_once(self.ready()).await {
             return Ok(next);
+        }
+        if self.last_frames.is_some() && self.session.requests_in_flight() == 0 {
+            return Ok(Next::Closed);
         }
         self.flush().await?;
         Ok(self.ready().await)
     }
 
     async fn ready(&mut self) -> Next {
+        let takes_frames = self.takes_frames();
         let Self {
             shared,
-            config,
             socket,
             session,
             ping,
+            is_turn_of_frames,
+            last_frames,
             ..
         } = self;
-        let in_flight = session.requests_in_flight();
         let work = &mut session.work;
         let output = async {
             loop {
@@ -233,7 +280,7 @@ where
             }
         };
         let frame = async {
-            if in_flight >= config.requests_in_flight_max {
+            if !takes_frames {
                 future::pending::<()>().await;
             }
             Next::Frame(socket.next().await)
@@ -243,15 +290,18 @@ where
             Next::Ping
         };
         let closing = async {
-            shared.closing().await;
-            // The answers that it waits for come first.
-            if in_flight > 0 {
+            if last_frames.is_some() {
                 future::pending::<()>().await;
             }
+            shared.closing().await;
             Next::Closing
         };
-        let own = future::or(output, closing);
-        future::or(own, future::or(frame, tick)).await
+        let idle = future::or(closing, tick);
+        if *is_turn_of_frames {
+            future::or(future::or(frame, output), idle).await
+        } else {
+            future::or(future::or(output, frame), idle).await
+        }
     }
 
     /// Takes a frame, and answers whether the connection goes on.
@@ -259,6 +309,11 @@ where
         let text = match message {
             Message::Text(text) => text,
             Message::Close(_) => return Ok(false),
+            Message::Ping(_) => {
+                // The next one is not read before the answer to this was taken, or answers would pile up.
+                self.flush().await?;
+                return Ok(true);
+            }
             Message::Binary(_) => {
                 let refusal = self.session.refusal(
                     None,
@@ -295,17 +350,16 @@ where
     /// Tells what a piece of work came to.
     async fn give(&mut self, output: Output) -> Result<(), ConnectionEnd> {
         if self.session.finish(&output) {
-            self.tell(output).await
-        } else {
-            Ok(())
+            self.tell(output).await?;
         }
+        Ok(())
     }
 
     async fn tell(&mut self, output: Output) -> Result<(), ConnectionEnd> {
         match output {
             Output::Response(response) => self.send_json(&response).await,
-            Output::Unsubscribed(response, subscription) => {
-                self.session.forget(&subscription);
+            Output::NotSubscribed(response, name) => {
+                self.session.forget(&name);
                 self.send_json(&response).await
             }
             Output::Subscribed(response, subscription) => {
@@ -380,8 +434,25 @@ where
             );
             Ok(())
         };
-        drop(future::or(close, stalled(config)).await);
+        if future::or(close, stalled(config)).await.is_ok() && ended.is_err() {
+            linger(socket.get_mut()).await;
+        }
     }
+}
+
+/// Takes what the peer still sends until it hears that this is the end: a stream that is dropped with something unread
+/// is reset, and the peer would not hear why.
+async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let heard = async {
+        // Nothing more can be told where this fails.
+        drop(stream.close().await);
+        let mut ignored = [0; 4096];
+        while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+    };
+    let timeout = async {
+        Timer::after(LINGER).await;
+    };
+    future::or(heard, timeout).await;
 }
 
 async fn stalled(config: &WsConfig) -> Result<(), ConnectionEnd> {

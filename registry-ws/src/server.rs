@@ -29,11 +29,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::SeqCst)
+    }
+
     /// Waits until the face is closed.
     pub(crate) async fn closing(&self) {
         loop {
             listener!(self.closing => closing);
-            if self.is_closing.load(Ordering::SeqCst) {
+            if self.is_closing() {
                 return;
             }
             closing.await;
@@ -81,7 +85,8 @@ impl WsServer {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Ends every connection after the answers that it waits for, with the close code 1001.
+    /// Ends every connection with the close code 1001, after what it asked until then was answered: what has arrived,
+    /// at most [`requests_in_flight_max`](WsConfig::requests_in_flight_max) requests.
     pub fn begin_close(&self) {
         self.shared.is_closing.store(true, Ordering::SeqCst);
         self.shared.closing.notify(usize::MAX);

@@ -20,8 +20,8 @@ pub(crate) enum Output {
     Response(Response),
     /// An answer after which a subscription begins.
     Subscribed(Response, Box<Subscription>),
-    /// A refusal of a subscription, which gives its place back.
-    Unsubscribed(Response, String),
+    /// A refusal instead of the subscription of that name.
+    NotSubscribed(Response, String),
     /// What a subscription tells, with the subscription, which goes on.
     Told(EventMessage, Box<Subscription>),
     /// A subscription that ended.
@@ -42,6 +42,7 @@ pub(crate) struct Session {
     requests_in_flight: usize,
     subscriptions: BTreeMap<String, AbortHandle>,
     subscriptions_made: u64,
+    is_ending: bool,
 }
 
 impl Session {
@@ -54,6 +55,7 @@ impl Session {
             requests_in_flight: 0,
             subscriptions: BTreeMap::new(),
             subscriptions_made: 0,
+            is_ending: false,
         }
     }
 
@@ -147,7 +149,7 @@ impl Session {
                 Ok(subscription) => subscription,
                 Err(error) => {
                     let refusal = Response::refusal(Some(id), error, revision(&api));
-                    return Some(Output::Unsubscribed(refusal, name));
+                    return Some(Output::NotSubscribed(refusal, name));
                 }
             };
             let data =
@@ -191,7 +193,7 @@ impl Session {
     /// Takes note that a piece of work is done, and answers whether its output is still wanted.
     pub(crate) fn finish(&mut self, output: &Output) -> bool {
         match output {
-            Output::Response(_) | Output::Subscribed(..) | Output::Unsubscribed(..) => {
+            Output::Response(_) | Output::Subscribed(..) | Output::NotSubscribed(..) => {
                 self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
                 true
             }
@@ -200,13 +202,23 @@ impl Session {
         }
     }
 
-    /// Gives the place of a subscription back that did not begin.
-    pub(crate) fn forget(&mut self, subscription: &str) {
-        self.subscriptions.remove(subscription);
+    /// Frees the place of a subscription that did not begin.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.subscriptions.remove(name);
+    }
+
+    /// Ends every subscription, those that are about to begin too. Requests are still answered.
+    pub(crate) fn end_subscriptions(&mut self) {
+        self.is_ending = true;
+        let ended = std::mem::take(&mut self.subscriptions);
+        ended.values().for_each(AbortHandle::abort);
     }
 
     /// Waits for what a subscription tells next.
     pub(crate) fn follow(&mut self, mut subscription: Box<Subscription>) {
+        if self.is_ending {
+            return;
+        }
         let name = subscription.id().to_owned();
         // It may have been ended while it began or while its last message was sent.
         let Some(handle) = self.subscriptions.get_mut(&name) else {
