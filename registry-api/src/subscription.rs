@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use registry_core::engine::{Event, EventKind, Filter, Registry, Service, View, Watch, WatchEnd};
+use registry_core::engine::{
+    Event, EventKind, Filter, Registry, Service, View, Watch, WatchEnd, take_page,
+};
 use registry_core::{Clock, Commit, Revision};
 use serde_json::value::RawValue;
 
@@ -145,11 +147,7 @@ impl Subscription {
         let mut found = view
             .services_after(after.as_ref().map(|service| service.name().as_str()))
             .filter(|service| self.filter.matches(service.entry()));
-        let page: Vec<Arc<Service>> = found
-            .by_ref()
-            .take(SNAPSHOT_PAGE_SERVICES)
-            .cloned()
-            .collect();
+        let page = take_page(&mut found, SNAPSHOT_PAGE_SERVICES);
         let complete = found.next().is_none();
         drop(found);
         let services = page

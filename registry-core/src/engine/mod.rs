@@ -36,7 +36,7 @@ pub use driver::Driver;
 pub use error::RegistryError;
 pub use event::{Event, EventKind};
 pub use filter::Filter;
-pub use page::{Cursor, LIST_PAGE_MAX, Page, PageRequest};
+pub use page::{Cursor, LIST_PAGE_MAX, Page, PageRequest, take_page};
 pub use plan::{Plan, plan};
 pub use registry::{Registry, Stats};
 pub use view::{Service, View};

@@ -8,11 +8,27 @@ use std::sync::{Arc, Mutex};
 use super::error::RegistryError;
 use super::filter::Filter;
 use super::view::{Service, View};
+use crate::limits::PAGE_BYTES_MAX;
 use crate::model::{ModelError, Name};
 use crate::revision::Revision;
 
 /// Most services in one page.
 pub const LIST_PAGE_MAX: usize = 1000;
+
+/// The next services of a list: at most `limit`, fewer where they are large, so that a page has a bound in bytes, too.
+pub fn take_page(
+    found: &mut dyn Iterator<Item = &Arc<Service>>,
+    limit: usize,
+) -> Vec<Arc<Service>> {
+    let mut services = Vec::new();
+    let mut bytes = 0;
+    while services.len() < limit && bytes < PAGE_BYTES_MAX {
+        let Some(service) = found.next() else { break };
+        bytes += service.record().image.body_bytes();
+        services.push(Arc::clone(service));
+    }
+    services
+}
 
 /// A part of a list.
 #[derive(Debug, Clone, Default)]
@@ -123,7 +139,7 @@ impl Pins {
         let mut found = view
             .services_after(after)
             .filter(|service| request.filter.matches(service.entry()));
-        let services: Vec<_> = found.by_ref().take(limit).cloned().collect();
+        let services = take_page(&mut found, limit);
         let has_more = found.next().is_some();
         let last = services.last().filter(|_| has_more);
         let next = last.map(|last| Cursor {
