@@ -1,20 +1,12 @@
 //! What the commands print, and their exit codes.
 
-use crate::fixture::{legacy_file, persistent, run, run_json, run_refused, store_path, text};
+use crate::fixture::{migrated, persistent, run, run_json, run_refused, store_path, text};
 
 #[test]
 fn info_and_list_have_the_fields_that_scripts_rely_on() {
     for backend in persistent() {
         let folder = tempfile::tempdir().unwrap();
-        let path = store_path(folder.path(), backend);
-        run(&[
-            "registry",
-            "migrate",
-            "--from",
-            text(&legacy_file(folder.path())),
-            "--to",
-            text(&path),
-        ]);
+        let path = migrated(folder.path(), backend);
         let info = run_json(&["registry", "info", "--path", text(&path)]);
         assert_eq!(info["backend"], backend.as_str());
         assert_eq!(
@@ -42,15 +34,7 @@ fn info_and_list_have_the_fields_that_scripts_rely_on() {
 #[test]
 fn every_output_format_tells_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    let path = store_path(folder.path(), persistent()[0]);
-    run(&[
-        "registry",
-        "migrate",
-        "--from",
-        text(&legacy_file(folder.path())),
-        "--to",
-        text(&path),
-    ]);
+    let path = migrated(folder.path(), persistent()[0]);
     let list = |format: &str| {
         run(&[
             "service",
@@ -158,15 +142,7 @@ fn writes_of_the_command_line_are_conditional_and_repeatable() {
 fn repaired_store_has_what_could_be_read() {
     for backend in persistent() {
         let folder = tempfile::tempdir().unwrap();
-        let path = store_path(folder.path(), backend);
-        run(&[
-            "registry",
-            "migrate",
-            "--from",
-            text(&legacy_file(folder.path())),
-            "--to",
-            text(&path),
-        ]);
+        let path = migrated(folder.path(), backend);
         let expected = run(&["service", "list", "--path", text(&path), "-o", "json"]);
         let new = folder
             .path()

@@ -5,22 +5,15 @@ use harness::backends::Backend;
 use serde_json::json;
 
 use crate::fixture::{
-    Client, Daemon, harness, legacy_file, persistent, run, run_json, run_refused, store_path, text,
+    Client, Daemon, harness, legacy_file, migrated, persistent, run, run_json, run_refused,
+    store_path, text,
 };
 
 #[test]
 fn watch_sees_register_state_change_and_deregister_in_order_on_each_backend() {
     for backend in persistent() {
         let folder = tempfile::tempdir().unwrap();
-        let path = store_path(folder.path(), backend);
-        run(&[
-            "registry",
-            "migrate",
-            "--from",
-            text(&legacy_file(folder.path())),
-            "--to",
-            text(&path),
-        ]);
+        migrated(folder.path(), backend);
         let daemon = Daemon::on(folder.path(), backend);
         assert_eq!(daemon.ready_number("services"), 3, "{backend}");
         assert!(

@@ -200,6 +200,21 @@ impl Client {
     }
 }
 
+/// A store of a backend in a folder, made of [`legacy_file`].
+pub(crate) fn migrated(folder: &Path, backend: Backend) -> PathBuf {
+    let path = store_path(folder, backend);
+    let legacy = legacy_file(folder);
+    run(&[
+        "registry",
+        "migrate",
+        "--from",
+        text(&legacy),
+        "--to",
+        text(&path),
+    ]);
+    path
+}
+
 /// A registry file of the old form with every form of every field.
 pub(crate) fn legacy_file(folder: &Path) -> PathBuf {
     let path = folder.join("old-registry.json");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::fixture::{legacy_file, persistent, run, run_refused, store_path, text};
+use crate::fixture::{legacy_file, migrated, persistent, run, run_refused, store_path, text};
 
 fn entry(name: &str, more: &str) -> String {
     format!(
@@ -153,15 +153,7 @@ fn hostile_import_leaves_a_store_as_it_was() {
 fn cut_off_exports_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let backend = persistent()[0];
-    let source = store_path(folder.path(), backend);
-    run(&[
-        "registry",
-        "migrate",
-        "--from",
-        text(&legacy_file(folder.path())),
-        "--to",
-        text(&source),
-    ]);
+    let source = migrated(folder.path(), backend);
     let export = folder.path().join("all.ndjson");
     run(&[
         "registry",
