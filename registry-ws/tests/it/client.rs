@@ -9,7 +9,7 @@ use async_tungstenite::tungstenite::{Error, Message};
 use async_tungstenite::{WebSocketStream, client_async};
 use futures_util::StreamExt as _;
 use registry_api::Api;
-use registry_core::engine::{EngineConfig, Registry};
+use registry_core::engine::{Driver, EngineConfig, Registry};
 use registry_core::{MemoryStore, SystemClock};
 use registry_ws::{WsConfig, WsServer};
 use serde_json::{Value, json};
@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 /// A registry in memory behind a WebSocket face.
 pub(crate) struct Server {
     pub(crate) registry: Registry,
-    pub(crate) face: WsServer,
     pub(crate) addr: SocketAddr,
+    pub(crate) ws: WsServer,
 }
 
 impl Server {
@@ -27,28 +27,31 @@ impl Server {
     }
 
     pub(crate) async fn start_with(config: WsConfig, engine: EngineConfig) -> Self {
+        let (server, driver) = Self::start_undriven(config, engine).await;
+        smol::spawn(driver.run()).detach();
+        server
+    }
+
+    /// A server whose writes wait until somebody runs the driver.
+    pub(crate) async fn start_undriven(config: WsConfig, engine: EngineConfig) -> (Self, Driver) {
         let store = Arc::new(MemoryStore::new());
         let (registry, driver) = Registry::open(store, engine, Arc::new(SystemClock::new()))
             .await
             .expect("memory opens");
-        smol::spawn(driver.run()).detach();
-        let face = WsServer::new(Api::new(registry.clone()), config);
-        let listener = face
+        let server = WsServer::new(Api::new(registry.clone()), config);
+        let listener = server
             .listen("127.0.0.1:0")
             .await
             .expect("the loopback has a free port");
         let addr = listener.local_addr().expect("it listens");
+        let ws = server;
         smol::spawn(async move {
             loop {
                 smol::spawn(listener.next().await.handle()).detach();
             }
         })
         .detach();
-        Self {
-            registry,
-            face,
-            addr,
-        }
+        (Self { registry, addr, ws }, driver)
     }
 
     pub(crate) async fn connect(&self) -> Client {
@@ -140,14 +143,20 @@ impl Client {
             .to_owned()
     }
 
-    /// The next event.
-    pub(crate) async fn event(&mut self) -> (String, Value) {
-        let mut event = if self.events.is_empty() {
+    /// The next event, all of it.
+    pub(crate) async fn next_event(&mut self) -> Value {
+        let event = if self.events.is_empty() {
             self.receive().await
         } else {
             self.events.remove(0)
         };
         assert_eq!(event["type"], "event", "{event}");
+        event
+    }
+
+    /// The name and the data of the next event.
+    pub(crate) async fn event(&mut self) -> (String, Value) {
+        let mut event = self.next_event().await;
         (
             event["event"]
                 .as_str()

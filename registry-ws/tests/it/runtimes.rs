@@ -20,19 +20,13 @@ async fn handler_runs_on_tokio_over_its_sockets() {
     let server = WsServer::new(Api::new(registry.clone()), WsConfig::default());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let face = server.clone();
+    let ws = server.clone();
     tokio::spawn(async move {
         while let Ok((stream, peer)) = listener.accept().await {
             tokio::spawn(server.accept(stream.compat(), peer).handle());
         }
     });
-    let mut client = Server {
-        registry,
-        face,
-        addr,
-    }
-    .connect()
-    .await;
+    let mut client = Server { registry, addr, ws }.connect().await;
     client.ask("subscribe", json!({})).await;
     client
         .ask("register_service", json!({ "service": entry("api") }))
