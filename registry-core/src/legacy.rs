@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 
 /// An entry in the legacy form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(expecting = "an entry: an object with name, version, execution, location and state")]
 pub struct LegacyEntry {
     /// Unique name, the same as its key in the map.
     pub name: String,

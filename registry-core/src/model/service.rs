@@ -22,6 +22,7 @@ use crate::limits::{
 /// assert!(entry.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(expecting = "an entry: an object with name and version")]
 pub struct ServiceEntry {
     /// Unique name.
     pub name: String,
