@@ -1,6 +1,6 @@
 //! Where a service command goes: to a daemon, or straight to a store.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use harness::Registry;
 use harness::backends::OpenOptions;
@@ -115,13 +115,18 @@ impl Client {
         }
     }
 
-    /// Begins a subscription.
+    /// Begins a subscription, and answers the revision after which it tells changes.
     ///
     /// # Errors
     /// As [`call`](Self::call).
-    pub(crate) async fn subscribe(&mut self, params: &Value) -> Result<()> {
+    pub(crate) async fn subscribe(&mut self, params: &Value) -> Result<u64> {
         match self {
-            Self::Daemon(remote) => drop(remote.call("subscribe", params).await?),
+            Self::Daemon(remote) => {
+                let begun = remote.call("subscribe", params).await?;
+                begun["revision"]
+                    .as_u64()
+                    .context("the answer to subscribe has no revision")
+            }
             Self::Store {
                 api, subscription, ..
             } => {
@@ -129,10 +134,11 @@ impl Client {
                 let begun = Subscription::begin(api.registry(), "1".to_owned(), params)
                     .await
                     .map_err(Refused)?;
+                let position = begun.position().0;
                 *subscription = Some(Box::new(begun));
+                Ok(position)
             }
         }
-        Ok(())
     }
 
     /// The next event of the subscription; none after its end.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use harness::backends::OpenOptions;
+use harness::core::commit::check_compact;
 use harness::core::{Anchor, ChangesRequest, Hash, OpenMode, RegistryStore, Revision};
 use harness::store::{
     Location, Source, Warning, export_legacy, export_ndjson, import_legacy, import_ndjson, migrate,
@@ -392,7 +393,9 @@ async fn run_compact(
                 .saturating_sub(keep.unwrap_or_default()),
         ),
     };
-    if !is_dry_run {
+    if is_dry_run {
+        check_compact(store.capabilities().backend, through, &before)?;
+    } else {
         store.compact(through).await?;
     }
     store.close().await?;

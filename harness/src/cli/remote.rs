@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result, bail};
 use async_tungstenite::tungstenite::client::IntoClientRequest as _;
+use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use async_tungstenite::tungstenite::{Error as WsError, Message};
-use async_tungstenite::{WebSocketStream, client_async};
+use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_lite::StreamExt as _;
 use harness::core::TransactionId;
 use registry_api::{EventMessage, Response};
@@ -58,7 +59,10 @@ impl Remote {
             .await
             .map_err(|error| unreachable(error.to_string()))?;
         stream.set_nodelay(true)?;
-        let connected = client_async(request, stream.compat()).await;
+        let mut config = WebSocketConfig::default();
+        // The daemon is trusted, and one page of a list is one frame.
+        config.max_frame_size = config.max_message_size;
+        let connected = client_async_with_config(request, stream.compat(), Some(config)).await;
         let (socket, _) = connected.map_err(|error| match error {
             WsError::Http(response) => {
                 let body = response

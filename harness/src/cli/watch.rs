@@ -42,6 +42,10 @@ impl Position {
     /// Takes an event, and answers whether it is new.
     fn take(&mut self, event: &EventMessage, revision: u64) -> bool {
         let is_new = self.skip == 0;
+        // A snapshot that was cut off begins anew and is another one.
+        if event.event == "registry_loaded" && !event.complete {
+            return true;
+        }
         if is_new {
             self.printed += 1;
         } else {
@@ -87,7 +91,7 @@ pub(crate) async fn run(
             }
         };
         wait = RETRY_FIRST;
-        // A snapshot that was cut off begins anew; of a revision that was, the rest is missing.
+        // Of a revision that was cut off the rest is missing.
         position.skip = position.printed;
     }
 }
@@ -106,7 +110,13 @@ async fn follow(
     if let Some(revision) = position.resume_after {
         params["resume_after"] = json!(revision);
     }
-    client.subscribe(&params).await?;
+    let begins_after = client.subscribe(&params).await?;
+    let has_snapshot =
+        watch.event.is_empty() || watch.event.iter().any(|it| it == "registry_loaded");
+    if !has_snapshot {
+        // Without a snapshot everything up to here is old, also for a connection that ends before the first event.
+        position.resume_after.get_or_insert(begins_after);
+    }
     while let Some(event) = client.event().await? {
         let data: Value = serde_json::from_str(event.data.get())?;
         let revision = data["revision"].as_u64().unwrap_or_default();

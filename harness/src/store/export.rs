@@ -102,12 +102,14 @@ impl<'a> Output<'a> {
 
     fn finish(mut self) -> Result<(), crate::Error> {
         self.writer.flush()?;
-        let Some((file, path)) = self.file.take() else {
-            return Ok(());
-        };
-        file.sync_all()
-            .map_err(|error| StoreError::io("export", "sync the file", path, error))?;
-        Ok(rename_durably("export", &temporary_path(path), path)?)
+        if let Some((file, path)) = &self.file {
+            file.sync_all()
+                .map_err(|error| StoreError::io("export", "sync the file", path, error))?;
+            rename_durably("export", &temporary_path(path), path)?;
+        }
+        // It has its name: nothing is left to remove.
+        self.file = None;
+        Ok(())
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Repaired {
 /// Salvages `damaged` into `new`, which must not exist.
 ///
 /// Saved are the records that can be read, and of the log the longest whole stretch up to its end. Records that the log
-/// says more of are brought up to it.
+/// says more of are brought up to it, also by what can be read of it before that stretch.
 ///
 /// # Errors
 /// Those of the stores; `new` is not there then.
@@ -45,8 +45,8 @@ pub async fn repair(
         records,
         mut losses,
     } = backends::salvage(damaged.backend, &damaged.path)?;
-    let log = last_stretch(entries, &mut losses);
-    let state = bring_up(records, &log, &mut losses);
+    let (earlier, log) = last_stretch(entries, &mut losses);
+    let state = bring_up(records, &earlier, &log, &mut losses);
     let head = head_of(&log, &state);
     let repaired = Repaired {
         entries: log.len() as u64,
@@ -69,9 +69,11 @@ pub async fn repair(
     Ok(repaired)
 }
 
-/// The longest run of linked entries that ends with the newest one.
-fn last_stretch(entries: Vec<Arc<LogEntry>>, losses: &mut Vec<Finding>) -> Vec<Arc<LogEntry>> {
-    let mut stretch: Vec<Arc<LogEntry>> = Vec::new();
+type Entries = Vec<Arc<LogEntry>>;
+
+/// The entries before the last break, and the longest run of linked entries that ends with the newest one.
+fn last_stretch(entries: Entries, losses: &mut Vec<Finding>) -> (Entries, Entries) {
+    let (mut earlier, mut stretch) = (Entries::new(), Entries::new());
     for entry in entries {
         let continues = stretch.last().is_none_or(|last| {
             entry.previous == last.hash && entry.commit.revision == last.commit.revision.next()
@@ -86,17 +88,18 @@ fn last_stretch(entries: Vec<Arc<LogEntry>>, losses: &mut Vec<Finding>) -> Vec<A
                     problem: format!("the log is broken before entry {}", entry.commit.revision),
                 });
             }
-            stretch.clear();
+            earlier.append(&mut stretch);
         }
         if entry.is_intact() {
             stretch.push(entry);
         }
     }
-    stretch
+    (earlier, stretch)
 }
 
 fn bring_up(
     records: Vec<Versioned>,
+    earlier: &[Arc<LogEntry>],
     log: &[Arc<LogEntry>],
     losses: &mut Vec<Finding>,
 ) -> BTreeMap<Key, Versioned> {
@@ -104,38 +107,61 @@ fn bring_up(
         .into_iter()
         .map(|record| (record.key().clone(), record))
         .collect();
-    for entry in log {
-        let modified = entry.commit.revision;
-        for change in &entry.commit.changes {
-            let known = state
-                .get(&change.key)
-                .map(|record| (record.created, record.modified));
-            if known.is_some_and(|(_, at)| at >= modified) {
-                continue;
-            }
-            match &change.after {
-                None => drop(state.remove(&change.key)),
-                Some(image) => {
-                    let created = known.map_or(modified, |(created, _)| created);
-                    if known.is_none() && change.before.is_some() {
-                        let problem =
-                            format!("the commit that created it is not known; {modified} is taken");
-                        losses.push(Finding {
-                            place: change.key.to_string(),
-                            problem,
-                        });
-                    }
-                    let record = Versioned {
-                        image: Arc::clone(image),
-                        created,
-                        modified,
-                    };
-                    state.insert(change.key.clone(), record);
-                }
-            }
+    // The records reflect everything up to the newest of them: what is not among them was removed since.
+    let reflected = state.values().map(|record| record.modified).max();
+    for entry in earlier {
+        if Some(entry.commit.revision) > reflected {
+            replay(entry, &mut state, losses);
         }
     }
+    let uncertain = state
+        .values()
+        .filter(|record| Some(record.modified) > reflected)
+        .count();
+    if let (1.., Some(last)) = (uncertain, earlier.last()) {
+        losses.push(Finding {
+            place: format!("{uncertain} records"),
+            problem: format!(
+                "they are as of revision {}: what the lost log entries after it say of them is not known",
+                last.commit.revision
+            ),
+        });
+    }
+    for entry in log {
+        replay(entry, &mut state, losses);
+    }
     state
+}
+
+/// Brings the records up to what an entry says of them.
+fn replay(entry: &LogEntry, state: &mut BTreeMap<Key, Versioned>, losses: &mut Vec<Finding>) {
+    let modified = entry.commit.revision;
+    for change in &entry.commit.changes {
+        let known = state
+            .get(&change.key)
+            .map(|record| (record.created, record.modified));
+        if known.is_some_and(|(_, at)| at >= modified) {
+            continue;
+        }
+        let Some(image) = &change.after else {
+            state.remove(&change.key);
+            continue;
+        };
+        let created = known.map_or(modified, |(created, _)| created);
+        if known.is_none() && change.before.is_some() {
+            let problem = format!("the commit that created it is not known; {modified} is taken");
+            losses.push(Finding {
+                place: change.key.to_string(),
+                problem,
+            });
+        }
+        let record = Versioned {
+            image: Arc::clone(image),
+            created,
+            modified,
+        };
+        state.insert(change.key.clone(), record);
+    }
 }
 
 fn head_of(log: &[Arc<LogEntry>], state: &BTreeMap<Key, Versioned>) -> Head {
@@ -181,7 +207,7 @@ fn head_of(log: &[Arc<LogEntry>], state: &BTreeMap<Key, Versioned>) -> Head {
 async fn fill(
     store: &dyn RegistryStore,
     head: &Head,
-    log: Vec<Arc<LogEntry>>,
+    log: Entries,
     state: BTreeMap<Key, Versioned>,
     progress: Progress<'_>,
 ) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Commands, daemons and files that the tests use.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -70,6 +71,49 @@ pub(crate) fn run_refused(args: &[&str]) -> (i32, String) {
         .code()
         .unwrap_or_else(|| panic!("{args:?} was ended by a signal: {status}"));
     (code, String::from_utf8_lossy(&stderr).into_owned())
+}
+
+/// Every file in a folder and in those below it, with its content.
+pub(crate) fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be listed").path();
+        if path.is_dir() {
+            files.extend(files_in(&path));
+        } else {
+            let content = std::fs::read(&path).expect("the file can be read");
+            files.insert(path, content);
+        }
+    }
+    files
+}
+
+/// A registry file of the old form with so many services, `service-00000` and so on.
+pub(crate) fn many_services(folder: &Path, count: usize) -> PathBuf {
+    let path = folder.join("many.json");
+    let entries: serde_json::Map<String, Value> = (0..count)
+        .map(|index| {
+            let name = format!("service-{index:05}");
+            let image = format!("registry.example.net/team/{name}:1.{index}.0");
+            let entry = json!({
+                "name": name,
+                "version": format!("1.{index}.0"),
+                "execution": { "DockerContainer": { "container_id": "", "image": image } },
+                "location": "Local",
+                "endpoints": [
+                    { "name": "http", "address": "10.1.2.3:8080", "protocol": "Http" },
+                    { "name": "metrics", "address": "10.1.2.3:9090", "protocol": "Http" },
+                ],
+                "depends_on": ["collector", "database"],
+                "state": "Running",
+                "last_health_check": null,
+            });
+            (name, entry)
+        })
+        .collect();
+    let json = serde_json::to_vec(&entries).expect("string keys");
+    std::fs::write(&path, json).expect("the folder is ours");
+    path
 }
 
 /// A daemon on a free port. Killed when it is dropped.

@@ -3,42 +3,14 @@
 use futures_lite::future::block_on;
 use serde_json::json;
 
-use crate::fixture::{Client, Daemon, persistent, run, run_json, store_path};
-
-/// A registry file of the old form with many services.
-fn many(folder: &std::path::Path, count: usize) -> std::path::PathBuf {
-    let path = folder.join("many.json");
-    let entries: serde_json::Map<String, serde_json::Value> = (0..count)
-        .map(|index| {
-            let name = format!("service-{index:05}");
-            let image = format!("registry.example.net/team/{name}:1.{index}.0");
-            let entry = json!({
-                "name": name,
-                "version": format!("1.{index}.0"),
-                "execution": { "DockerContainer": { "container_id": "", "image": image } },
-                "location": "Local",
-                "endpoints": [
-                    { "name": "http", "address": "10.1.2.3:8080", "protocol": "Http" },
-                    { "name": "metrics", "address": "10.1.2.3:9090", "protocol": "Http" },
-                ],
-                "depends_on": ["collector", "database"],
-                "state": "Running",
-                "last_health_check": null,
-            });
-            (name, entry)
-        })
-        .collect();
-    let json = serde_json::to_vec(&entries).expect("string keys");
-    std::fs::write(&path, json).expect("the folder is ours");
-    path
-}
+use crate::fixture::{Client, Daemon, many_services, persistent, run, run_json, store_path};
 
 #[test]
 fn ten_thousand_services_are_all_there_when_ready_also_after_kill() {
     for backend in persistent() {
         let folder = tempfile::tempdir().unwrap();
         let path = store_path(folder.path(), backend);
-        let file = many(folder.path(), 10_000);
+        let file = many_services(folder.path(), 10_000);
         run(&[
             "registry",
             "migrate",
