@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use registry_core::{Finding, PathLock, Result, Salvage};
+use registry_core::portable::PortableEntry;
+use registry_core::{Finding, LogEntry, PathLock, Result, Salvage};
 
 use crate::error;
 use crate::line::split;
@@ -13,6 +15,9 @@ use crate::schema::{folder_of, segment_path, snapshot_path};
 use crate::snapshot;
 use crate::store::BACKEND;
 use crate::verify::told;
+
+/// How an entry begins in a group.
+const ENTRY_START: &[u8] = b"{\"revision\":";
 
 /// Reads every log entry and every record that can be read, line by line. Writes nothing.
 ///
@@ -71,9 +76,37 @@ fn salvage_segment(path: &Path, salvage: &mut Salvage) {
         match entries {
             Ok(entries) => salvage.entries.extend(entries),
             Err(_) if line.is_empty() => {}
-            Err(error) => salvage
-                .losses
-                .push(loss(path, number + 1, error.to_string())),
+            Err(error) => {
+                let entries = entries_within(line);
+                let problem = format!("{error}; {} entries of it are whole", entries.len());
+                salvage.losses.push(loss(path, number + 1, problem));
+                salvage.entries.extend(entries);
+            }
         }
     }
+}
+
+/// The entries of a damaged line that are whole, by their own hashes.
+fn entries_within(line: &[u8]) -> Vec<Arc<LogEntry>> {
+    let mut entries = Vec::new();
+    let mut rest = line;
+    while let Some(start) = find(rest, ENTRY_START) {
+        rest = &rest[start..];
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<PortableEntry>();
+        let read = values.next().and_then(Result::ok);
+        let entry = read.and_then(|read| LogEntry::try_from(read).ok());
+        let taken = match entry.filter(LogEntry::is_intact) {
+            Some(entry) => {
+                entries.push(Arc::new(entry));
+                values.byte_offset()
+            }
+            None => ENTRY_START.len(),
+        };
+        rest = &rest[taken..];
+    }
+    entries
+}
+
+fn find(content: &[u8], wanted: &[u8]) -> Option<usize> {
+    content.windows(wanted.len()).position(|it| it == wanted)
 }

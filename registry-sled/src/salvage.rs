@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use registry_core::{Finding, PathLock, Result, Salvage, StoreError, contain};
+use registry_core::{Finding, PathLock, Result, Revision, Salvage, StoreError, contain};
 
 use crate::config::SledConfig;
 use crate::open::Engine;
-use crate::schema::revision_in;
+use crate::schema::{Stamp, revision_in};
 use crate::store::BACKEND;
 use crate::trees::Trees;
 use crate::verify::told;
@@ -30,7 +30,24 @@ pub fn salvage(path: &Path) -> Result<Salvage> {
             salvage.losses.push(loss(place, &error));
         }
     }
+    tell_cut(path, &mut salvage);
     Ok(salvage)
+}
+
+/// sled drops everything behind a damaged place and says nothing; the stamp knows where the log ended.
+fn tell_cut(path: &Path, salvage: &mut Salvage) {
+    let closed = match Stamp::read(path) {
+        Ok(stamp) => stamp.closed.revision,
+        Err(error) => return salvage.losses.push(loss("the stamp", &error)),
+    };
+    let last = salvage.entries.last();
+    let last = last.map_or(Revision::ZERO, |entry| entry.commit.revision);
+    if last < closed {
+        salvage.losses.push(Finding {
+            place: format!("log entries {} to {closed}", last.next()),
+            problem: "sled no longer finds what was written after a damaged place".to_owned(),
+        });
+    }
 }
 
 type Part = fn(&Trees, &mut Salvage) -> Result<()>;

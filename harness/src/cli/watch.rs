@@ -82,6 +82,8 @@ pub(crate) async fn run(
             }
             ended => return ended,
         }
+        // A daemon that ends waits for it to go.
+        drop(client);
         client = loop {
             tokio::time::sleep(wait).await;
             match target.open(false).await {
