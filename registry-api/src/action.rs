@@ -51,6 +51,11 @@ pub const ACTIONS: &[ActionSpec] = &[
         "log entries that changed one service",
     ),
     action(
+        "list_log",
+        Effect::Read,
+        "log entries that fit a filter, of every service: the audit",
+    ),
+    action(
         "service_dependencies",
         Effect::Read,
         "what a service needs, or what needs it",

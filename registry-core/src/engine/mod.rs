@@ -26,6 +26,7 @@ mod page;
 mod plan;
 mod registry;
 mod retention;
+mod search;
 mod view;
 mod watch;
 
@@ -39,5 +40,6 @@ pub use filter::Filter;
 pub use page::{Cursor, LIST_PAGE_MAX, Page, PageRequest, take_page};
 pub use plan::{Plan, plan};
 pub use registry::{Registry, Stats};
+pub use search::{LOG_PAGE_MAX, LOG_PAGES_READ_MAX, LogFilter, LogRequest};
 pub use view::{Service, View};
 pub use watch::{Watch, WatchEnd};
