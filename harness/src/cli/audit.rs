@@ -7,9 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, Target};
-use super::exit::Unreachable;
 use super::output::{self, Column, Format, text};
-use super::retry::Retry;
+use super::reconnect::{is_gone, reconnect};
 
 /// Log entries that are asked for at a time.
 const PAGE_ENTRIES: u64 = 500;
@@ -109,13 +108,11 @@ fn key(key: &Value) -> String {
     let Some((kind, parts)) = key.as_object().and_then(|key| key.iter().next()) else {
         return text(key);
     };
-    match parts.as_object() {
-        Some(parts) => {
-            let parts: Vec<_> = parts.values().rev().map(text).collect();
-            format!("{kind} {}", parts.join("/"))
-        }
-        None => format!("{kind} {}", text(parts)),
+    if parts.is_object() {
+        let (service, id) = (text(&parts["service"]), text(&parts["id"]));
+        return format!("{kind} {service}/{id}");
     }
+    format!("{kind} {}", text(parts))
 }
 
 /// Runs a verb.
@@ -194,16 +191,15 @@ async fn tail(
         Some(after) => after,
         None => head(&mut client).await?,
     };
-    let mut retry = Retry::default();
     loop {
         match follow(&mut client, filter, format, &mut position).await {
-            Err(error) if error.is::<Unreachable>() && target.is_daemon() => {
+            Err(error) if is_gone(&error) && target.is_daemon() => {
                 eprintln!("harness: {error}; connecting again");
             }
             ended => return ended,
         }
         drop(client);
-        client = retry.open(target).await?;
+        client = reconnect(target).await?;
     }
 }
 
@@ -220,7 +216,9 @@ async fn follow(
 ) -> Result<()> {
     loop {
         print_after(client, filter, format, position).await?;
-        client.subscribe(&json!({ "resume_after": *position })).await?;
+        client
+            .subscribe(&json!({ "resume_after": *position }))
+            .await?;
         while let Some(event) = client.event().await? {
             if matches!(event.event.as_str(), "lagged" | "compacted") {
                 // The log tells whether the past is gone.
