@@ -3,7 +3,7 @@
 use registry_core::model::{ExecutionInfo, Location, ServiceEntry};
 use registry_core::portable::{self, PortableChange, PortableEntry};
 use registry_core::{
-    Anchor, Counts, ErrorKind, Hash, Head, Image, LogEntry, Note, Record, Revision, SCHEMA,
+    Anchor, Counts, ErrorKind, Hash, Head, Image, Kind, LogEntry, Note, Revision, SCHEMA,
     SchemaVersion, Tally, TransactionId, Versioned,
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -164,15 +164,15 @@ impl ServiceRow {
     pub(crate) fn record(&self) -> Result<Versioned, Fault> {
         let place = self.place();
         let schema = schema(&place, &self.schema)?;
-        let entry = portable::read_entry(&self.record, schema)
+        let record = portable::read_record(Kind::Service, &self.record, schema)
             .map_err(|error| Fault::damaged(&place, error))?;
-        if entry.name != self.name {
-            let problem = format!("the record is named {:?}", entry.name);
+        let hash = hash(&place, &self.hash)?;
+        let image = Image::from_stored(record, schema, hash)
+            .map_err(|error| Fault::codec(&place, &error))?;
+        if image.key().name().as_str() != self.name {
+            let problem = format!("the record is named {:?}", image.key().name());
             return Err(Fault::damaged(place, problem));
         }
-        let hash = hash(&place, &self.hash)?;
-        let image = Image::from_stored(Record::Service(entry), schema, hash)
-            .map_err(|error| Fault::codec(&place, &error))?;
         Ok(Versioned {
             image,
             created: revision(&place, self.created)?,

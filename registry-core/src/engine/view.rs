@@ -9,7 +9,7 @@ use super::filter::Filter;
 use crate::head::{Anchor, Tally};
 use crate::log::{Change, Commit};
 use crate::model::{HealthStatus, Name, ServiceEntry};
-use crate::record::{Image, Record, Versioned};
+use crate::record::{Image, Versioned};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 
@@ -48,9 +48,8 @@ impl Service {
 
     /// The entry as it is stored.
     pub fn entry(&self) -> &ServiceEntry {
-        match self.record.image.record() {
-            Record::Service(entry) => entry,
-        }
+        let entry = self.record.image.as_service();
+        entry.expect("the record of a service is one")
     }
 
     /// The last health report, with the time of the last one that said the same.
