@@ -38,7 +38,10 @@ impl LogFilter {
         let cause = &entry.commit.cause;
         let has_service = |service: &String| {
             let mut keys = entry.commit.changes.iter().map(|change| &change.key);
-            keys.any(|key| key.name().as_str() == service)
+            keys.any(|key| {
+                key.service_name()
+                    .is_some_and(|name| name.as_str() == service)
+            })
         };
         self.actor
             .as_ref()
