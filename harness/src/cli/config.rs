@@ -475,6 +475,14 @@ impl Settings {
         })
     }
 
+    /// A token that the daemon knows.
+    pub(crate) fn any_token(&self) -> Option<&str> {
+        let named = self.tokens.first().map(|token| token.secret.as_str());
+        Some(self.token.as_str())
+            .filter(|token| !token.is_empty())
+            .or(named)
+    }
+
     fn tokens(&self) -> Result<Vec<Token>> {
         let mut tokens = Vec::new();
         if !self.token.is_empty() {

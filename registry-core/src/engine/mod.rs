@@ -32,6 +32,7 @@ mod page;
 mod plan;
 mod registry;
 mod retention;
+mod search;
 mod turns;
 mod view;
 mod watch;
@@ -57,5 +58,6 @@ pub use page::{
 };
 pub use plan::{Plan, plan};
 pub use registry::{Registry, Stats};
+pub use search::{LOG_PAGE_MAX, LOG_PAGES_READ_MAX, LogFilter, LogRequest};
 pub use view::{Service, View};
 pub use watch::{Watch, WatchEnd};

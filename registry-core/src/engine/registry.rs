@@ -18,6 +18,7 @@ use super::lease::{LeaseBook, LeaseClock, LeaseCounters};
 use super::load::load;
 use super::page::{Page, PageRequest, Pins};
 use super::plan::check_context;
+use super::search::{LogRequest, search};
 use super::turns::Turns;
 use super::view::{Service, View};
 use super::watch::Watch;
@@ -409,6 +410,16 @@ impl Registry {
             .store
             .changes(ChangesRequest { after, key, limit })
             .await?)
+    }
+
+    /// The log entries that fit a filter, oldest first. A page looks at a bounded part of the log, so it may have fewer
+    /// entries than there are, and none: ask again after [`ChangePage::through`] until that is the head.
+    ///
+    /// # Errors
+    /// A store error of kind `Compacted` where the log no longer goes back to [`LogRequest::after`];
+    /// [`RegistryError::Invalid`] for a limit or a name that makes no sense.
+    pub async fn log(&self, request: &LogRequest) -> Result<ChangePage, RegistryError> {
+        search(&*self.shared.store, request).await
     }
 
     /// Every commit after a revision, in order: those of the past from the log, then as they come.
