@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Action, Context, Cursor, Expect, PageRequest, Registry, RegistryError, Reply, View,
+    Action, Context, Cursor, Expect, Filter, PageRequest, Registry, RegistryError, Reply, View,
 };
 use registry_core::model::{HealthStatus, ModelError, Name};
 use registry_core::{Revision, Timestamp};
@@ -20,6 +20,7 @@ use crate::auth::Caller;
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
 use crate::params;
+use crate::snapshot::{SnapshotPage, StateRecord};
 use crate::strict::parse_strict;
 
 /// Log entries in a page of a history, where the caller names no number.
@@ -117,6 +118,7 @@ impl Api {
             "service_history" => self.service_history(parse(params)?).await,
             "service_dependencies" => self.service_dependencies(parse(params)?).await,
             "registry_info" => self.registry_info(&parse(params)?).await,
+            "snapshot" => self.snapshot(parse(params)?).await,
             "ping" => parse(params).map(|nothing| self.ping(&nothing)),
             other => Err(Refusal::Code(
                 ErrorCode::Unsupported,
@@ -271,6 +273,28 @@ impl Api {
         Ok(answer(
             &view.dependencies(&name, params.direction, distance_max),
             view.revision(),
+        ))
+    }
+
+    async fn snapshot(&self, params: params::SnapshotParams) -> Answered {
+        let list = params::ListServices {
+            filter: Filter::default(),
+            cursor: params.cursor,
+            limit: params.limit,
+            stale: false,
+        };
+        let page = self.page(list).await?;
+        let records = page
+            .services
+            .iter()
+            .map(|service| StateRecord::Service(ServiceInfo::from(&**service)));
+        Ok(answer(
+            &SnapshotPage {
+                revision: page.revision,
+                records: records.collect(),
+                next_cursor: page.next.map(|cursor| cursor.to_string()),
+            },
+            page.revision,
         ))
     }
 
