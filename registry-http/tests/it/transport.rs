@@ -150,6 +150,8 @@ async fn socket_file_serves_its_owner_and_goes_with_the_listener() {
     assert_eq!(mode & 0o777, 0o600);
     let taken = Listener::bind(&address).await.unwrap_err();
     assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    let (asked_whether_it_is_taken, _) = listener.accept().await.unwrap();
+    drop(asked_whether_it_is_taken);
 
     let server = Server::start().await;
     let stream = UnixStream::connect(&path).await.unwrap();
