@@ -105,6 +105,12 @@ pub const ACTIONS: &[ActionSpec] = &[
     )
     .at(&[get("/v1/services/{name}/history")]),
     action(
+        "list_log",
+        Effect::Read,
+        "log entries that fit a filter, of every service: the audit",
+    )
+    .at(&[get("/v1/log")]),
+    action(
         "service_dependencies",
         Effect::Read,
         "what a service needs, or what needs it",

@@ -7,9 +7,11 @@ use registry_core::model::{
     Endpoint, ExecutionInfo, Health, HealthStatus, Location, ServiceEntry, ServiceState,
 };
 use registry_core::{
-    Capabilities, Counts, Durability, Head, Image, LogEntry, Revision, Timestamp, TransactionId,
+    Capabilities, Counts, Durability, Head, Image, Key, LogEntry, Revision, Timestamp,
+    TransactionId,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A service with its revisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +152,75 @@ impl HistoryEntry {
 pub(crate) struct History {
     pub(crate) entries: Vec<HistoryEntry>,
     /// Ask again after this revision; none where everything was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_after: Option<Revision>,
+}
+
+/// One commit: who did what, when and why, and what it changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntryInfo {
+    /// The commit.
+    pub revision: Revision,
+    /// When it was planned.
+    pub time: Timestamp,
+    /// Who asked.
+    pub actor: String,
+    /// What was asked.
+    pub action: String,
+    /// The asker's own words.
+    pub reason: Option<String>,
+    /// Id of the transaction.
+    pub transaction: TransactionId,
+    /// What changed, in the order in which it was applied.
+    pub changes: Vec<ChangeInfo>,
+}
+
+/// What one commit did to one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeInfo {
+    /// Its kind and name.
+    pub key: Key,
+    /// The record before; none where it was created.
+    pub before: Option<Value>,
+    /// The record since; none where it was removed.
+    pub after: Option<Value>,
+}
+
+impl LogEntryInfo {
+    pub(crate) fn of(entry: &LogEntry) -> Self {
+        let commit = &entry.commit;
+        let changes = commit.changes.iter().map(|change| ChangeInfo {
+            key: change.key.clone(),
+            before: change.before.as_deref().map(untagged),
+            after: change.after.as_deref().map(untagged),
+        });
+        Self {
+            revision: commit.revision,
+            time: commit.cause.time,
+            actor: commit.cause.actor.clone(),
+            action: commit.cause.action.clone(),
+            reason: commit.cause.reason.clone(),
+            transaction: commit.id,
+            changes: changes.collect(),
+        }
+    }
+}
+
+/// The record without its kind, which the key has.
+fn untagged(image: &Image) -> Value {
+    let tagged = serde_json::to_value(image.record()).expect("the model has string keys only");
+    match tagged {
+        Value::Object(fields) => fields.into_values().next().unwrap_or_default(),
+        other => other,
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct LogList {
+    pub(crate) entries: Vec<LogEntryInfo>,
+    /// Every entry up to here was looked at.
+    pub(crate) through: Revision,
+    /// Ask again after this revision; none where that was the whole log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_after: Option<Revision>,
 }

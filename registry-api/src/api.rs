@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Action, Context, Cursor, Expect, Filter, PageRequest, Registry, RegistryError, Reply, View,
+    Action, Context, Cursor, Expect, Filter, LogFilter, LogRequest, PageRequest, Registry,
+    RegistryError, Reply, View,
 };
 use registry_core::model::{HealthStatus, ModelError, Name};
 use registry_core::{Revision, Timestamp};
@@ -13,8 +14,8 @@ use serde_json::value::RawValue;
 
 use crate::action::{ActionSpec, Effect};
 use crate::answer::{
-    EndpointInfo, EndpointList, History, HistoryEntry, Pong, RegistryInfo, ServiceInfo,
-    ServiceList, Written,
+    EndpointInfo, EndpointList, History, HistoryEntry, LogEntryInfo, LogList, Pong, RegistryInfo,
+    ServiceInfo, ServiceList, Written,
 };
 use crate::auth::Caller;
 use crate::error::{ErrorCode, ErrorInfo};
@@ -116,6 +117,7 @@ impl Api {
             "get_service" => self.get_service(parse(params)?).await,
             "list_endpoints" => self.list_endpoints(parse(params)?).await,
             "service_history" => self.service_history(parse(params)?).await,
+            "list_log" => self.list_log(parse(params)?).await,
             "service_dependencies" => self.service_dependencies(parse(params)?).await,
             "registry_info" => self.registry_info(&parse(params)?).await,
             "snapshot" => self.snapshot(parse(params)?).await,
@@ -155,6 +157,7 @@ impl Api {
             revision,
             is_changed,
             service,
+            ..
         } = self.registry.submit(action, context).await?;
         let service = service.as_deref().map(ServiceInfo::from);
         Ok(answer(
@@ -260,6 +263,28 @@ impl Api {
             },
             page.head,
         ))
+    }
+
+    async fn list_log(&self, params: params::ListLog) -> Answered {
+        let request = LogRequest {
+            filter: LogFilter {
+                actor: params.actor,
+                service: params.service,
+                action: params.action,
+                since: params.since,
+                until: params.until,
+            },
+            after: params.after,
+            limit: Some(params.limit.unwrap_or(HISTORY_PAGE)),
+        };
+        let page = self.registry.log(&request).await?;
+        let entries = page.entries.iter().map(|entry| LogEntryInfo::of(entry));
+        let list = LogList {
+            entries: entries.collect(),
+            through: page.through,
+            next_after: (page.through < page.head).then_some(page.through),
+        };
+        Ok(answer(&list, page.head))
     }
 
     async fn service_dependencies(&self, params: params::ServiceDependencies) -> Answered {

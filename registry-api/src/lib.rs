@@ -17,7 +17,7 @@ mod strict;
 mod subscription;
 
 pub use action::{ACTIONS, ActionSpec, Effect, Route};
-pub use answer::{EndpointInfo, HistoryEntry, RegistryInfo, ServiceInfo};
+pub use answer::{ChangeInfo, EndpointInfo, HistoryEntry, LogEntryInfo, RegistryInfo, ServiceInfo};
 pub use api::{Answer, Api};
 pub use auth::{Access, Authenticator, Caller, Token};
 pub use error::{ErrorCode, ErrorInfo};

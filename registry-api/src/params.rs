@@ -35,6 +35,25 @@ pub(crate) struct ServiceHistory {
 }
 
 #[derive(Debug, Deserialize)]
+pub(crate) struct ListLog {
+    /// Begin after this revision; none begins with the oldest entry.
+    #[serde(default)]
+    pub(crate) after: Option<Revision>,
+    #[serde(default)]
+    pub(crate) limit: Option<usize>,
+    #[serde(default)]
+    pub(crate) actor: Option<String>,
+    #[serde(default)]
+    pub(crate) service: Option<String>,
+    #[serde(default)]
+    pub(crate) action: Option<String>,
+    #[serde(default)]
+    pub(crate) since: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) until: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
 pub(crate) struct ServiceDependencies {
     pub(crate) name: String,
     #[serde(default)]

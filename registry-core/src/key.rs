@@ -14,16 +14,25 @@ use crate::model::{ModelError, Name};
 pub enum Kind {
     /// What should run.
     Service = 1,
+    /// What does run.
+    Instance = 2,
+    /// What an operator decides for the instances of a service.
+    Policy = 3,
+    /// Who keeps leases, in a store that several processes write.
+    Keeper = 4,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 1] = [Self::Service];
+    pub const ALL: [Self; 4] = [Self::Service, Self::Instance, Self::Policy, Self::Keeper];
 
     /// The name on the wire and in SQL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",
+            Self::Instance => "instance",
+            Self::Policy => "policy",
+            Self::Keeper => "keeper",
         }
     }
 
@@ -53,6 +62,17 @@ impl fmt::Display for Kind {
 pub enum Key {
     /// A service, by name.
     Service(Name),
+    /// An instance, by service and id.
+    Instance {
+        /// The service.
+        service: Name,
+        /// The instance's id.
+        id: Name,
+    },
+    /// The policy of a service, by the service's name.
+    Policy(Name),
+    /// A keeper, by id.
+    Keeper(Name),
 }
 
 impl Key {
@@ -64,17 +84,64 @@ impl Key {
         Name::new(name).map(Self::Service)
     }
 
+    /// The key of the instance `id` of a service.
+    ///
+    /// # Errors
+    /// [`ModelError`] where one of them is not a legal [`Name`].
+    pub fn instance(service: &str, id: &str) -> Result<Self, ModelError> {
+        Ok(Self::Instance {
+            service: named("service", service)?,
+            id: named("instance_id", id)?,
+        })
+    }
+
+    /// The key of the policy of a service.
+    ///
+    /// # Errors
+    /// [`ModelError`] where `service` is not a legal [`Name`].
+    pub fn policy(service: &str) -> Result<Self, ModelError> {
+        named("service", service).map(Self::Policy)
+    }
+
+    /// The key of a keeper.
+    ///
+    /// # Errors
+    /// [`ModelError`] where `id` is not a legal [`Name`].
+    pub fn keeper(id: &str) -> Result<Self, ModelError> {
+        named("id", id).map(Self::Keeper)
+    }
+
     /// The kind of the record it leads to.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Service(_) => Kind::Service,
+            Self::Instance { .. } => Kind::Instance,
+            Self::Policy(_) => Kind::Policy,
+            Self::Keeper(_) => Kind::Keeper,
         }
     }
 
-    /// The name within its kind.
+    /// Its first part: the service's name, or a keeper's id.
     pub fn name(&self) -> &Name {
         match self {
-            Self::Service(name) => name,
+            Self::Service(name) | Self::Policy(name) | Self::Keeper(name) => name,
+            Self::Instance { service, .. } => service,
+        }
+    }
+
+    /// The service that the record belongs to; none for a keeper.
+    pub fn service_name(&self) -> Option<&Name> {
+        match self {
+            Self::Keeper(_) => None,
+            key => Some(key.name()),
+        }
+    }
+
+    /// The id of an instance, its second part.
+    pub fn instance_id(&self) -> Option<&Name> {
+        match self {
+            Self::Instance { id, .. } => Some(id),
+            _ => None,
         }
     }
 
@@ -83,9 +150,14 @@ impl Key {
     /// Its byte order is the order of keys: no part holds U+0000.
     pub fn to_bytes(&self) -> Vec<u8> {
         let name = self.name().as_bytes();
-        let mut bytes = Vec::with_capacity(1 + name.len());
+        let id = self.instance_id().map(|id| id.as_bytes());
+        let mut bytes = Vec::with_capacity(2 + name.len() + id.map_or(0, <[u8]>::len));
         bytes.push(self.kind() as u8);
         bytes.extend_from_slice(name);
+        if let Some(id) = id {
+            bytes.push(0);
+            bytes.extend_from_slice(id);
+        }
         bytes
     }
 
@@ -103,13 +175,29 @@ impl Key {
             .map_err(|_| error(format!("{:?}", name.escape_ascii().to_string())))?;
         match kind {
             Kind::Service => Self::service(name),
+            Kind::Policy => Self::policy(name),
+            Kind::Keeper => Self::keeper(name),
+            Kind::Instance => {
+                let parts = name.split_once('\0');
+                let (service, id) = parts.ok_or_else(|| error("one part".into()))?;
+                Self::instance(service, id)
+            }
         }
     }
 }
 
+/// A name, or an error that says which part of the key it was to be.
+fn named(field: &str, text: &str) -> Result<Name, ModelError> {
+    Name::new(text).map_err(|error| ModelError::new(field, error.expected, error.found))
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", self.kind(), self.name())
+        write!(f, "{} {:?}", self.kind(), self.name())?;
+        match self.instance_id() {
+            Some(id) => write!(f, " {id:?}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -125,11 +213,18 @@ mod tests {
 
     #[test]
     fn byte_order_is_key_order() {
-        let names = ["a", "a/b", "a:b", "ab", "b", "é", "\u{1F600}"];
-        let keys: Vec<Key> = names
+        let names = ["a", "a\u{1}", "a/b", "a:b", "ab", "b", "é", "\u{1F600}"];
+        let pairs = names
             .iter()
-            .map(|name| Key::service(name).unwrap())
+            .flat_map(|service| names.iter().map(move |id| (*service, *id)));
+        let mut keys: Vec<Key> = pairs
+            .map(|(service, id)| Key::instance(service, id).unwrap())
             .collect();
+        for name in names {
+            keys.extend(
+                [Key::service(name), Key::policy(name), Key::keeper(name)].map(Result::unwrap),
+            );
+        }
         let mut by_bytes = keys.clone();
         by_bytes.sort_by_key(Key::to_bytes);
         let mut by_key = keys;
@@ -139,7 +234,18 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_refused() {
-        for bytes in [&b""[..], b"\x01", b"\xffname", b"\x01a\0b", b"\x01\xff"] {
+        let foreign = [
+            &b""[..],
+            b"\x01",
+            b"\xffname",
+            b"\x01a\0b",
+            b"\x01\xff",
+            b"\x02a",
+            b"\x02a\0",
+            b"\x02\0b",
+            b"\x02a\0b\0c",
+        ];
+        for bytes in foreign {
             assert!(Key::from_bytes(bytes).is_err(), "{bytes:?}");
         }
     }

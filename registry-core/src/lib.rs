@@ -50,7 +50,7 @@ pub use store::{
     ChangePage, ChangesRequest, Finding, Note, RangePage, RangeRequest, RegistryStore, RestorePage,
     Result, Seal, VerifyReport,
 };
-pub use time::{Timestamp, TimestampError};
+pub use time::{Span, SpanError, Timestamp, TimestampError};
 pub use transaction::{
     Cause, Committed, Mutation, Outcome, Precondition, Rejection, Transaction, TransactionId,
 };

@@ -1,5 +1,7 @@
 //! Every bound of the model and of the store contract, by name and with its unit.
 
+use crate::time::Span;
+
 /// Longest name of a service, an endpoint or a dependency, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 255;
 /// Longest version text, in bytes of UTF-8.
@@ -12,6 +14,21 @@ pub const PROTOCOL_BYTES_MAX: usize = 32;
 pub const ENDPOINTS_MAX: usize = 256;
 /// Most dependencies that one service may name.
 pub const DEPENDENCIES_MAX: usize = 1024;
+
+/// Most tags of one instance; each is as long as a name at most.
+pub const TAGS_MAX: usize = 64;
+/// Most metadata entries of one instance; each key is as long as a name at most.
+pub const METADATA_ENTRIES_MAX: usize = 64;
+/// Longest metadata value, in bytes of UTF-8.
+pub const METADATA_VALUE_BYTES_MAX: usize = 4096;
+/// Largest weight of an instance.
+pub const INSTANCE_WEIGHT_MAX: u32 = 10_000;
+/// Shortest lease: several times the step in which leases are looked at.
+pub const LEASE_TTL_MIN: Span = Span::from_secs(1);
+/// Longest lease.
+pub const LEASE_TTL_MAX: Span = Span::from_secs(24 * 60 * 60);
+/// Most heartbeats in one batch.
+pub const HEARTBEATS_MAX: usize = 10_000;
 
 /// Largest encoded record, in bytes; etcd takes 1.5 MiB for a whole request.
 pub const RECORD_BYTES_MAX: usize = 512 * 1024;

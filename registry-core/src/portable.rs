@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use crate::error::CodecError;
 use crate::hash::Hash;
-use crate::key::Key;
+use crate::key::{Key, Kind};
 use crate::log::{Change, Commit, LogEntry};
-use crate::model::{ModelError, ServiceEntry};
+use crate::model::ModelError;
 use crate::record::{Image, Record, Versioned};
 use crate::revision::Revision;
 use crate::schema::SchemaVersion;
@@ -177,9 +177,7 @@ impl<'de> Visitor<'de> for ImageVisitor {
         let hash = hash.ok_or_else(|| missing(1))?;
         let record = match (known, &later) {
             (Some(record), _) => record,
-            (None, Some(value)) => {
-                read_newer(value.clone(), "/service", schema).map_err(de::Error::custom)?
-            }
+            (None, Some(value)) => read_newer(value.clone(), schema).map_err(de::Error::custom)?,
             (None, None) => return Err(missing(2)),
         };
         let newer = later.filter(|_| !schema.is_known());
@@ -192,21 +190,40 @@ impl<'de> Visitor<'de> for ImageVisitor {
     }
 }
 
-/// Reads the JSON of an entry that a store kept under that schema.
+/// Reads the JSON of a record of a kind, as a store kept it under that schema, without the name of the kind around it.
 ///
 /// # Errors
 /// What serde says of a field; an unknown variant is one only in a schema that this code knows.
-pub fn read_entry(text: &str, schema: SchemaVersion) -> serde_json::Result<ServiceEntry> {
+pub fn read_record(kind: Kind, text: &str, schema: SchemaVersion) -> serde_json::Result<Record> {
     if schema.is_known() {
-        return serde_json::from_str(text);
+        return Ok(match kind {
+            Kind::Service => Record::Service(serde_json::from_str(text)?),
+            Kind::Instance => Record::Instance(serde_json::from_str(text)?),
+            Kind::Policy => Record::Policy(serde_json::from_str(text)?),
+            Kind::Keeper => Record::Keeper(serde_json::from_str(text)?),
+        });
     }
-    read_newer(serde_json::from_str(text)?, "", schema)
+    let value: Value = serde_json::from_str(text)?;
+    read_newer(serde_json::json!({ kind.as_str(): value }), schema)
 }
 
-/// The variants that this code knows, by their place in an entry. A test compares them with the model.
-const VARIANTS: [(&str, &[&str]); 4] = [
+/// Writes the JSON of a record, without the name of the kind around it.
+pub fn write_record(record: &Record) -> String {
+    let text = match record {
+        Record::Service(entry) => serde_json::to_string(entry),
+        Record::Instance(entry) => serde_json::to_string(entry),
+        Record::Policy(policy) => serde_json::to_string(policy),
+        Record::Keeper(keeper) => serde_json::to_string(keeper),
+    };
+    text.expect("a record has string keys and no failing parts")
+}
+
+const HEALTH: &[&str] = &["passing", "warning", "critical", "unknown"];
+
+/// The variants that this code knows, by their place in a record. A test compares them with the model.
+const VARIANTS: [(&str, &[&str]); 8] = [
     (
-        "/execution",
+        "/service/execution",
         &[
             "managed_process",
             "docker_container",
@@ -214,9 +231,9 @@ const VARIANTS: [(&str, &[&str]); 4] = [
             "unknown",
         ],
     ),
-    ("/location", &["local", "remote", "unknown"]),
+    ("/service/location", &["local", "remote", "unknown"]),
     (
-        "/state",
+        "/service/state",
         &[
             "registered",
             "starting",
@@ -227,24 +244,33 @@ const VARIANTS: [(&str, &[&str]); 4] = [
             "unknown",
         ],
     ),
+    ("/service/last_health_check/status", HEALTH),
     (
-        "/last_health_check/status",
-        &["passing", "warning", "critical", "unknown"],
+        "/instance/intent",
+        &["enabled", "draining", "disabled", "unknown"],
+    ),
+    ("/instance/lifecycle", &["pending", "active", "unknown"]),
+    ("/instance/last_health_check/status", HEALTH),
+    (
+        "/policy/unknown_heartbeat",
+        &["refuse", "pending", "active"],
     ),
 ];
 
-/// Reads a value; in one of a newer schema, variants of the entry at `place` that this code does not know are `unknown`.
-fn read_newer<T: de::DeserializeOwned>(
-    mut value: Value,
-    place: &str,
-    schema: SchemaVersion,
-) -> serde_json::Result<T> {
+/// Reads a record; in one of a newer schema, variants that this code does not know are `unknown`, or none where the
+/// field may be none.
+fn read_newer(mut value: Value, schema: SchemaVersion) -> serde_json::Result<Record> {
     if !schema.is_known() {
-        for (field, known) in VARIANTS {
-            if let Some(variant) = value.pointer_mut(&format!("{place}{field}"))
+        for (place, known) in VARIANTS {
+            if let Some(variant) = value.pointer_mut(place)
                 && name_of(variant).is_some_and(|name| !known.contains(&name))
             {
-                *variant = Value::from("unknown");
+                let has_unknown = known.contains(&"unknown");
+                *variant = if has_unknown {
+                    "unknown".into()
+                } else {
+                    Value::Null
+                };
             }
         }
     }
@@ -332,26 +358,41 @@ impl TryFrom<PortableChange> for Change {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// The smallest record of each kind, with a health report where it can have one.
+    fn smallest(kind: &str) -> Value {
+        let health = json!({ "status": "passing", "checked_at": "2026-01-01T00:00:00Z" });
+        let record = match kind {
+            "service" => json!({ "name": "api", "version": "1", "last_health_check": health }),
+            "instance" => json!({
+                "service": "api", "instance_id": "api-1", "address": "10.0.0.7", "port": 80,
+                "weight": 1, "lease_ttl": "30s", "incarnation": 1, "fencing_revision": 1,
+                "registered_at": "2026-01-01T00:00:00Z", "last_health_check": health,
+            }),
+            _ => json!({ "service": "api" }),
+        };
+        json!({ kind: record })
+    }
 
     #[test]
     fn known_variants_are_those_of_the_model() {
-        for (field, known) in VARIANTS {
-            let mut entry = serde_json::json!({
-                "name": "api", "version": "1",
-                "last_health_check": { "status": "passing", "checked_at": "2026-01-01T00:00:00Z" },
-            });
-            let place = field.rsplit('/').next().unwrap();
-            match entry.pointer_mut("/last_health_check") {
-                Some(health) if place == "status" => health["status"] = "new".into(),
-                _ => entry[place] = "new".into(),
-            }
-            let refusal = serde_json::from_value::<ServiceEntry>(entry)
+        for (place, known) in VARIANTS {
+            let kind = place.split('/').nth(1).unwrap();
+            let mut record = smallest(kind);
+            assert!(serde_json::from_value::<Record>(record.clone()).is_ok());
+            let (parent, field) = place.rsplit_once('/').unwrap();
+            record.pointer_mut(parent).unwrap()[field] = "new".into();
+            let refusal = serde_json::from_value::<Record>(record.clone())
                 .unwrap_err()
                 .to_string();
             let (_, expected) = refusal.split_once("expected one of ").unwrap();
             let names: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
-            assert_eq!(names, known, "{field}");
+            assert_eq!(names, known, "{place}");
+            let newer = SchemaVersion { major: 1, minor: 1 };
+            assert!(read_newer(record, newer).is_ok(), "{place}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::CodecError;
 use crate::hash::{Hash, Hasher};
 use crate::key::Key;
 use crate::limits::RECORD_BYTES_MAX;
-use crate::model::{ModelError, ServiceEntry};
+use crate::model::{InstanceEntry, KeeperEntry, ModelError, ServiceEntry, ServicePolicy};
 use crate::revision::Revision;
 use crate::schema::{SCHEMA, SchemaVersion};
 
@@ -21,6 +21,12 @@ use crate::schema::{SCHEMA, SchemaVersion};
 pub enum Record {
     /// What should run.
     Service(ServiceEntry),
+    /// What does run.
+    Instance(InstanceEntry),
+    /// What an operator decides for the instances of a service.
+    Policy(ServicePolicy),
+    /// Who keeps leases.
+    Keeper(KeeperEntry),
 }
 
 impl Record {
@@ -31,6 +37,9 @@ impl Record {
     pub fn key(&self) -> Result<Key, ModelError> {
         match self {
             Self::Service(entry) => Key::service(&entry.name),
+            Self::Instance(entry) => Key::instance(&entry.service, &entry.instance_id),
+            Self::Policy(policy) => Key::policy(&policy.service),
+            Self::Keeper(keeper) => Key::keeper(&keeper.id),
         }
     }
 
@@ -41,6 +50,9 @@ impl Record {
     pub fn validate(&self) -> Result<(), ModelError> {
         match self {
             Self::Service(entry) => entry.validate(),
+            Self::Instance(entry) => entry.validate(),
+            Self::Policy(policy) => policy.validate(),
+            Self::Keeper(keeper) => keeper.validate(),
         }
     }
 }
@@ -209,6 +221,15 @@ impl Image {
     pub fn as_service(&self) -> Option<&ServiceEntry> {
         match &self.record {
             Record::Service(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// The entry of an instance, for a record of that kind.
+    pub fn as_instance(&self) -> Option<&InstanceEntry> {
+        match &self.record {
+            Record::Instance(entry) => Some(entry),
+            _ => None,
         }
     }
 }

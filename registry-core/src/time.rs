@@ -1,4 +1,4 @@
-//! Points in time: UTC, nanoseconds, RFC 3339 as text.
+//! Points in time: UTC, nanoseconds, RFC 3339 as text. Spans of time: milliseconds, text such as `30s`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,6 +81,92 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A span of time, in milliseconds.
+///
+/// Its text is a number and a unit: `500ms`, `30s`, `5m`, `2h`, `90d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(u64);
+
+/// The text of a span could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected a duration such as 500ms, 30s, 5m, 2h or 90d, found {found:?}")]
+pub struct SpanError {
+    found: String,
+}
+
+/// Units of a span, the longest first, in milliseconds.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 24 * 60 * 60 * 1000),
+    ("h", 60 * 60 * 1000),
+    ("m", 60 * 1000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+impl Span {
+    /// That many milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// That many seconds.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<Span> for std::time::Duration {
+    fn from(span: Span) -> Self {
+        Self::from_millis(span.0)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(_, each): &&(&str, u64)| self.0.is_multiple_of(*each);
+        match UNITS.iter().find(fits) {
+            Some((unit, each)) if self.0 > 0 => f.pad(&format!("{}{unit}", self.0 / each)),
+            _ => f.pad("0s"),
+        }
+    }
+}
+
+impl FromStr for Span {
+    type Err = SpanError;
+
+    fn from_str(text: &str) -> Result<Self, SpanError> {
+        let error = || SpanError {
+            found: text.chars().take(64).collect(),
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+        let (number, unit) = text.split_at(digits);
+        let (_, each) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(error)?;
+        let number: u64 = number.parse().map_err(|_| error())?;
+        number.checked_mul(*each).map(Self).ok_or_else(error)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +186,26 @@ mod tests {
     fn offsets_become_utc() {
         let time: Timestamp = "2025-11-01T14:00:55+02:00".parse().unwrap();
         assert_eq!(time.to_string(), "2025-11-01T12:00:55Z");
+    }
+
+    #[test]
+    fn text_of_a_span_reads_back() {
+        for text in ["0s", "500ms", "90s", "2m", "36h", "90d", "1500ms"] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
+        }
+        assert_eq!("120s".parse::<Span>().unwrap().to_string(), "2m");
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "5 s",
+            "99999999999999999d",
+            "1w",
+        ] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
     }
 
     #[test]

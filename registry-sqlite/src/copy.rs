@@ -75,9 +75,11 @@ pub(crate) fn open_read_only(
     Ok((connection, Some(copy)))
 }
 
-/// Checks a store that was opened for reading.
+/// Checks a store that was opened for reading, also one of an older layout.
 pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
-    schema::check(connection).map_err(|fault| fault.at(path, "open the store for reading"))
+    schema::check(connection)
+        .and_then(|()| schema::stand_in(connection))
+        .map_err(|fault| fault.at(path, "open the store for reading"))
 }
 
 fn has_content(path: &Path) -> Result<bool> {

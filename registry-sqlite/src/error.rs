@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use registry_core::{CodecError, ErrorKind, SchemaVersion, StoreError};
+use registry_core::{CodecError, ErrorKind, Key, SchemaVersion, StoreError};
 use rusqlite::ErrorCode;
 
 use crate::BACKEND;
@@ -47,6 +47,11 @@ impl Fault {
             CodecError::SchemaTooNew { found } => Self::TooNew(*found),
             _ => Self::damaged(place, error),
         }
+    }
+
+    /// A record that is of another kind than its table.
+    pub(crate) fn misplaced(key: &Key, table: &str) -> Self {
+        Self::new(ErrorKind::Unsupported, format!("keep {key} in {table}"))
     }
 
     /// A failure of the request or of its moment.

@@ -24,6 +24,7 @@ mod rows;
 mod salvage;
 mod schema;
 mod store;
+mod tables;
 mod verify;
 mod watch;
 mod writer;

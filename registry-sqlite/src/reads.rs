@@ -5,14 +5,15 @@ use std::sync::Arc;
 use registry_core::commit::{Recent, check_changes};
 use registry_core::limits::PAGE_BYTES_MAX;
 use registry_core::{
-    ChangePage, ChangesRequest, Committed, ErrorKind, Head, Key, Kind, LogEntry, Note, RangePage,
+    ChangePage, ChangesRequest, Committed, ErrorKind, Head, Key, LogEntry, Note, RangePage,
     RangeRequest, Revision, TransactionId, Versioned,
 };
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use crate::BACKEND;
 use crate::error::Fault;
-use crate::rows::{HeadRow, LogRow, ServiceRow, read_id, read_note, stored};
+use crate::rows::{HeadRow, LogRow, read_id, read_note, stored};
+use crate::tables::{LogKeys, Table};
 
 /// Reads in one snapshot.
 ///
@@ -45,23 +46,7 @@ pub(crate) fn check_ready(row: &HeadRow) -> Result<(), Fault> {
 
 /// The record at a key.
 pub(crate) fn record(connection: &Connection, key: &Key) -> Result<Option<Versioned>, Fault> {
-    let sql = ServiceRow::select("WHERE name = ?1");
-    let mut select = connection.prepare_cached(&sql)?;
-    let row = select
-        .query_row([table_name(key)?], |row| Ok(ServiceRow::read(row)))
-        .optional()?;
-    row.map(|row| row?.record()).transpose()
-}
-
-/// The name of a service; other kinds have no table yet.
-pub(crate) fn table_name(key: &Key) -> Result<&str, Fault> {
-    match key.kind() {
-        Kind::Service => Ok(key.name()),
-        kind => Err(Fault::new(
-            ErrorKind::Unsupported,
-            format!("keep records of kind {kind}"),
-        )),
-    }
+    Table::of(key.kind()).get(connection, key)
 }
 
 /// A page of the state.
@@ -70,23 +55,19 @@ pub(crate) fn range(
     head: &Head,
     request: &RangeRequest,
 ) -> Result<RangePage, Fault> {
-    let after = request.after.as_ref().map(table_name).transpose()?;
-    // No name is empty, so the empty text stands before the first.
-    let sql = ServiceRow::select("WHERE name > ?1 ORDER BY name");
-    let mut select = connection.prepare_cached(&sql)?;
-    let mut rows = select.query([after.unwrap_or_default()])?;
+    let RangeRequest { kind, after, limit } = request;
     let mut records: Vec<Versioned> = Vec::new();
     let mut bytes = 0;
     let mut next = None;
-    while let Some(row) = rows.next()? {
-        if records.len() == request.limit || bytes >= PAGE_BYTES_MAX {
+    Table::of(*kind).after(connection, *kind, after.as_ref(), |record| {
+        if records.len() == *limit || bytes >= PAGE_BYTES_MAX {
             next = records.last().map(|record| record.key().clone());
-            break;
+            return false;
         }
-        let record = ServiceRow::read(row)?.record()?;
         bytes += record.image.body_bytes();
         records.push(record);
-    }
+        true
+    })?;
     Ok(RangePage {
         records,
         next,
@@ -149,34 +130,29 @@ fn entries_of(
     key: &Key,
     request: &ChangesRequest,
 ) -> Result<Entries, Fault> {
-    let sql = "SELECT revision FROM log_keys WHERE kind = ?1 AND name = ?2 AND revision > ?3 \
-        ORDER BY revision";
-    let mut select_keys = connection.prepare_cached(sql)?;
-    let mut keys = select_keys.query(params![
-        key.kind().as_str(),
-        key.name().as_str(),
-        after(request.after)
-    ])?;
     let sql = LogRow::select("WHERE revision = ?1");
     let mut select = connection.prepare_cached(&sql)?;
     let mut page = Page::new(request.limit);
-    while let Some(found) = keys.next()? {
+    let mut is_whole = true;
+    let take = |revision: i64| {
         if page.is_full() {
-            return Ok((page.entries, false));
+            is_whole = false;
+            return Ok(false);
         }
-        let revision: i64 = found.get(0)?;
         let row = select
             .query_row([revision], |row| Ok(LogRow::read(row)))
             .optional()?;
         let place = format!("log entry {revision}");
         let row = row.ok_or_else(|| Fault::damaged(&place, "it is missing"))??;
         let entry = page.add(row)?;
-        if !entry.commit.changes.iter().any(|change| change.key == *key) {
-            let problem = format!("log_keys says that it changed {key}");
+        if !entry.touches(key) {
+            let problem = format!("the keys of the log say that it changed {key}");
             return Err(Fault::damaged(place, problem));
         }
-    }
-    Ok((page.entries, true))
+        Ok(true)
+    };
+    LogKeys::of(key.kind()).after(connection, key, after(request.after), take)?;
+    Ok((page.entries, is_whole))
 }
 
 /// A cursor; one that SQLite cannot hold is after every entry.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use registry_core::{SCHEMA, SchemaVersion};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use crate::error::Fault;
 use crate::rows::HeadRow;
@@ -12,15 +12,17 @@ use crate::rows::HeadRow;
 /// `PRAGMA application_id` of a store: "hrns".
 const APPLICATION_ID: i32 = 0x6872_6e73;
 /// `PRAGMA user_version`: the layout of the tables below.
-const LAYOUT: i32 = 1;
+pub(crate) const LAYOUT: i32 = 2;
+/// The layout that had services alone.
+const LAYOUT_OF_SERVICES: i32 = 1;
 /// How long a writer waits for the writer of another process.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 /// The WAL file is cut to this size after a checkpoint.
 const JOURNAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// Statements that a connection keeps prepared.
-const STATEMENTS_MAX: usize = 32;
+const STATEMENTS_MAX: usize = 64;
 
-/// Every object of the schema, by name. Opening compares them letter by letter.
+/// The objects of every layout, by name. Opening compares them letter by letter.
 const OBJECTS: &[(&str, &str)] = &[
     // The state. `record` is the truth in JSON; the columns before it are taken from it for queries.
     (
@@ -130,10 +132,110 @@ SELECT services.name AS service, dependency.value AS depends_on,
     dependency.value IN (SELECT name FROM services) AS is_known
 FROM services, json_each(services.record, '$.depends_on') AS dependency",
     ),
-    // A line for each change of each commit: who did what, when and why.
+];
+
+/// The objects that a file of the first layout lacks. Opening it for writing adds them.
+const OBJECTS_ADDED: &[(&str, &str)] = &[
+    // As `services`; times are text in UTC, `health` is that of the last report.
     (
-        "audit",
-        "CREATE VIEW audit AS
+        "instances",
+        "CREATE TABLE instances (
+    service TEXT NOT NULL,
+    instance_id TEXT NOT NULL,
+    address TEXT NOT NULL,
+    port INTEGER NOT NULL,
+    zone TEXT NOT NULL,
+    region TEXT NOT NULL,
+    weight INTEGER NOT NULL,
+    version TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    lifecycle TEXT NOT NULL,
+    health TEXT,
+    lease_ttl_ms INTEGER NOT NULL,
+    incarnation INTEGER NOT NULL,
+    fencing_revision INTEGER NOT NULL,
+    keeper TEXT NOT NULL,
+    registered_at TEXT NOT NULL,
+    checked_at TEXT,
+    suspect_since TEXT,
+    expired_at TEXT,
+    stopped_at TEXT,
+    created_revision INTEGER NOT NULL,
+    modified_revision INTEGER NOT NULL,
+    schema TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    record TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (service, instance_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    // Records of the kinds that nobody queries by their fields.
+    (
+        "records",
+        "CREATE TABLE records (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_revision INTEGER NOT NULL,
+    modified_revision INTEGER NOT NULL,
+    schema TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    record TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID",
+    ),
+    // Which commits changed an instance, whose key has two parts.
+    (
+        "log_instances",
+        "CREATE TABLE log_instances (
+    service TEXT NOT NULL,
+    instance_id TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (service, instance_id, revision)
+) STRICT, WITHOUT ROWID",
+    ),
+    // A line for each instance that there is or was, as a catalog has them. Heartbeats are not written: an instance
+    // that is neither expired nor stopped was seen after `last_seen`.
+    (
+        "catalog_instances",
+        "CREATE VIEW catalog_instances AS
+SELECT instance_id AS id, service,
+    CASE instr(address, ':') WHEN 0 THEN address ELSE '[' || address || ']' END || ':' || port
+        AS address,
+    coalesce(checked_at, registered_at) AS last_seen,
+    coalesce(stopped_at, expired_at) AS stopped_at
+FROM instances",
+    ),
+];
+
+/// A line for each change of each commit: who did what, when and why.
+const AUDIT: (&str, &str) = (
+    "audit",
+    "CREATE VIEW audit AS
+SELECT revision, time, actor, action, reason, kind,
+    coalesce(json_extract(key, '$.service'), json_extract(key, '$.instance.service'),
+        json_extract(key, '$.policy')) AS service,
+    json_extract(key, '$.instance.id') AS instance,
+    CASE
+        WHEN before IS NULL THEN 'created'
+        WHEN after IS NULL THEN 'deleted'
+        ELSE 'changed'
+    END AS change,
+    json_extract(before, '$.record.' || kind) AS before,
+    json_extract(after, '$.record.' || kind) AS after
+FROM (
+    SELECT log.*, json_extract(change.value, '$.key') AS key,
+        (SELECT part.key FROM json_each(change.value, '$.key') AS part) AS kind,
+        json_extract(change.value, '$.before') AS before,
+        json_extract(change.value, '$.after') AS after
+    FROM log, json_each(log.changes) AS change
+)",
+);
+
+/// The same in the layout that had services alone.
+const AUDIT_OF_SERVICES: (&str, &str) = (
+    "audit",
+    "CREATE VIEW audit AS
 SELECT log.revision, log.time, log.actor, log.action, log.reason,
     json_extract(change.value, '$.key.service') AS service,
     CASE
@@ -144,8 +246,17 @@ SELECT log.revision, log.time, log.actor, log.action, log.reason,
     json_extract(change.value, '$.before.record.service') AS before,
     json_extract(change.value, '$.after.record.service') AS after
 FROM log, json_each(log.changes) AS change",
-    ),
-];
+);
+
+/// Every object of a layout.
+fn objects(layout: i32) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    let (added, audit) = if layout == LAYOUT_OF_SERVICES {
+        (&[][..], &AUDIT_OF_SERVICES)
+    } else {
+        (OBJECTS_ADDED, &AUDIT)
+    };
+    OBJECTS.iter().chain(added).chain([audit])
+}
 
 /// How far a commit on a connection is synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +272,7 @@ pub(crate) fn create(connection: &mut Connection) -> Result<(), Fault> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", expect_wal)??;
     configure(connection, Sync::Full, 1 << 20)?;
     let transaction = connection.transaction()?;
-    for (_, sql) in OBJECTS {
+    for (_, sql) in objects(LAYOUT) {
         transaction.execute_batch(sql)?;
     }
     HeadRow::empty().insert(&transaction)?;
@@ -182,18 +293,19 @@ pub(crate) fn check(connection: &Connection) -> Result<(), Fault> {
             problem,
         ));
     }
-    let layout: i32 = pragma(connection, "user_version")?;
+    let layout = layout(connection)?;
     if layout > LAYOUT {
         let major = u8::try_from(layout).unwrap_or(u8::MAX);
         return Err(Fault::TooNew(SchemaVersion { major, minor: 0 }));
     }
-    if layout != LAYOUT {
-        let problem = format!("expected {LAYOUT}, found {layout}");
+    if layout < LAYOUT_OF_SERVICES {
+        let expected = format!("{LAYOUT_OF_SERVICES} to {LAYOUT}");
+        let problem = format!("expected {expected}, found {layout}");
         return Err(Fault::damaged("user_version", problem));
     }
     let sql = "SELECT sql FROM sqlite_schema WHERE name = ?1";
     let mut select = connection.prepare(sql)?;
-    for (name, expected) in OBJECTS {
+    for (name, expected) in objects(layout) {
         let found: Option<String> = select.query_row([name], |row| row.get(0)).optional()?;
         if found.as_deref() != Some(expected) {
             let problem = format!("expected {expected:?}, found {found:?}");
@@ -206,6 +318,50 @@ pub(crate) fn check(connection: &Connection) -> Result<(), Fault> {
     }
     if head.is_restoring {
         return Err(Fault::damaged("head", "a restore was not finished"));
+    }
+    Ok(())
+}
+
+/// The layout of the tables, by the number in the file.
+pub(crate) fn layout(connection: &Connection) -> Result<i32, Fault> {
+    pragma(connection, "user_version")
+}
+
+/// Whether there is a table or view of that name.
+pub(crate) fn has_object(connection: &Connection, name: &str) -> Result<bool, Fault> {
+    let mut select = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?;
+    Ok(select.exists([name])?)
+}
+
+/// Adds what a checked file of the first layout lacks, in one transaction. Another process may do it at the same time.
+pub(crate) fn upgrade(connection: &mut Connection) -> Result<(), Fault> {
+    if layout(connection)? == LAYOUT {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if layout(&transaction)? == LAYOUT_OF_SERVICES {
+        transaction.execute_batch("DROP VIEW audit")?;
+        for (_, sql) in OBJECTS_ADDED.iter().chain([&AUDIT]) {
+            transaction.execute_batch(sql)?;
+        }
+        transaction.pragma_update(None, "user_version", LAYOUT)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Lets a connection that must not write read a file of the first layout: what the file lacks is empty, and lives in
+/// the connection alone.
+pub(crate) fn stand_in(connection: &Connection) -> Result<(), Fault> {
+    if layout(connection)? == LAYOUT {
+        return Ok(());
+    }
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    for (_, sql) in OBJECTS_ADDED
+        .iter()
+        .filter(|(_, sql)| sql.starts_with("CREATE TABLE"))
+    {
+        connection.execute_batch(&sql.replacen("CREATE TABLE", "CREATE TEMP TABLE", 1))?;
     }
     Ok(())
 }

@@ -139,9 +139,10 @@ impl Shared {
         let in_use = InUse::new(&path)?;
         let cache_bytes = cache_bytes / (READERS + 2);
         let connect = |sync| open::connect(&path, sync, cache_bytes).map_err(refused);
-        let synced = connect(Sync::Full)?;
+        let mut synced = connect(Sync::Full)?;
         schema::check(&synced).map_err(refused)?;
         schema::check_wal(&synced).map_err(refused)?;
+        schema::upgrade(&mut synced).map_err(refused)?;
         let relaxed = connect(Sync::Normal)?;
         let ((), head) = reads::snapshot(&synced, |_, _| Ok(())).map_err(refused)?;
         let writer = Writer::new(synced, relaxed, durability, &head).map_err(refused)?;

@@ -2,18 +2,22 @@
 
 use registry_core::commit::Verification;
 use registry_core::limits::FINDINGS_MAX;
-use registry_core::{Head, LogEntry, VerifyReport};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use registry_core::{Change, Head, LogEntry, VerifyReport};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::error::Fault;
-use crate::rows::{LogRow, ServiceRow, read_id, read_note, stored};
+use crate::rows::{LogRow, read_id, read_note, stored};
+use crate::tables::{LogKeys, Table};
 
 /// Reads everything in one snapshot.
 pub(crate) fn verify(connection: &Connection, head: &Head) -> Result<VerifyReport, Fault> {
     let mut verification = Verification::new(head.clone());
     structure(connection, &mut verification)?;
     log(connection, &mut verification)?;
-    services(connection, &mut verification)?;
+    for table in Table::ALL {
+        records(connection, &table, &mut verification)?;
+    }
     notes(connection, &mut verification)?;
     Ok(verification.finish())
 }
@@ -51,21 +55,19 @@ fn log(connection: &Connection, verification: &mut Verification) -> Result<(), F
 /// What stands beside the log must say the same as the log: the keys and the ids.
 struct Beside<'c> {
     connection: &'c Connection,
-    select_key: rusqlite::Statement<'c>,
     select_id: rusqlite::Statement<'c>,
-    keys: u64,
+    /// Rows that each table of keys must have.
+    keys: [(LogKeys, u64); 2],
     entries: u64,
 }
 
 impl<'c> Beside<'c> {
     fn new(connection: &'c Connection) -> Result<Self, Fault> {
-        let key = "SELECT 1 FROM log_keys WHERE kind = ?1 AND name = ?2 AND revision = ?3";
         let id = "SELECT revision, id, checksum FROM log_ids WHERE revision = ?1";
         Ok(Self {
             connection,
-            select_key: connection.prepare(key)?,
             select_id: connection.prepare(id)?,
-            keys: 0,
+            keys: LogKeys::ALL.map(|table| (table, 0)),
             entries: 0,
         })
     }
@@ -73,12 +75,15 @@ impl<'c> Beside<'c> {
     fn expect(&mut self, entry: &LogEntry, verification: &mut Verification) -> Result<(), Fault> {
         self.entries += 1;
         let revision = stored(entry.commit.revision)?;
-        for change in &entry.commit.changes {
-            self.keys += 1;
-            let key = &change.key;
-            let columns = params![key.kind().as_str(), key.name().as_str(), revision];
-            if !self.select_key.exists(columns)? {
-                verification.find(key, format!("log_keys lacks it at revision {revision}"));
+        for Change { key, .. } in &entry.commit.changes {
+            let table = LogKeys::of(key.kind());
+            let mut counts = self.keys.iter_mut();
+            if let Some((_, count)) = counts.find(|(counted, _)| *counted == table) {
+                *count += 1;
+            }
+            if !table.has(self.connection, key, revision)? {
+                let problem = format!("{} lacks it at revision {revision}", table.name);
+                verification.find(key, problem);
             }
         }
         let found = self
@@ -96,7 +101,8 @@ impl<'c> Beside<'c> {
     }
 
     fn finish(self, verification: &mut Verification) -> Result<(), Fault> {
-        for (table, expected) in [("log_keys", self.keys), ("log_ids", self.entries)] {
+        let keys = self.keys.map(|(table, count)| (table.name, count));
+        for (table, expected) in keys.into_iter().chain([("log_ids", self.entries)]) {
             let sql = format!("SELECT count(*) FROM {table}");
             let found: u64 = self.connection.query_row(&sql, [], |row| row.get(0))?;
             if found != expected {
@@ -107,27 +113,38 @@ impl<'c> Beside<'c> {
     }
 }
 
-fn services(connection: &Connection, verification: &mut Verification) -> Result<(), Fault> {
-    let mut select = connection.prepare(&ServiceRow::select("ORDER BY name"))?;
+fn records(
+    connection: &Connection,
+    table: &Table,
+    verification: &mut Verification,
+) -> Result<(), Fault> {
+    let order = format!("ORDER BY {}", table.key.join(", "));
+    let mut select = connection.prepare(&table.select(&order))?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
-        let found = ServiceRow::read(row).and_then(|row| {
-            let record = row.record()?;
-            Ok((row, record))
-        });
-        match found {
-            Ok((row, record)) => {
-                verification.record(&record);
-                // What a newer program takes from its records may differ.
-                if record.image.schema().is_known() && ServiceRow::of(&record)? != row {
-                    verification.find(row.place(), "the columns are not those of the record");
+        match table.read(row) {
+            Ok(read) => {
+                verification.record(&read.record);
+                if !read.is_faithful {
+                    let problem = "the columns are not those of the record";
+                    verification.find(read.record.key(), problem);
                 }
             }
-            Err(fault) => verification.find(format_args!("service {name:?}"), fault.problem()),
+            Err(fault) => verification.find(place(row, table.name, table.key), fault.problem()),
         }
     }
     Ok(())
+}
+
+/// A row that cannot be read, by the columns that it begins with.
+pub(crate) fn place(row: &Row<'_>, table: &str, key: &[&str]) -> String {
+    let column = |(index, name): (usize, &&str)| match row.get_ref(index) {
+        Ok(ValueRef::Integer(number)) => format!("{name} {number}"),
+        Ok(ValueRef::Text(text)) => format!("{name} {:?}", String::from_utf8_lossy(text)),
+        _ => format!("an unreadable {name}"),
+    };
+    let columns: Vec<_> = key.iter().enumerate().map(column).collect();
+    format!("{table}: {}", columns.join(", "))
 }
 
 fn notes(connection: &Connection, verification: &mut Verification) -> Result<(), Fault> {

@@ -4,15 +4,16 @@ use registry_core::commit::{
     Evaluation, Recent, Restoration, Write, check_compact, check_note, evaluate,
 };
 use registry_core::{
-    Anchor, Committed, Durability, ErrorKind, Head, Key, LogEntry, Note, Outcome, RestorePage,
-    Revision, Transaction, TransactionId, Versioned,
+    Anchor, Change, Committed, Durability, ErrorKind, Head, Key, LogEntry, Note, Outcome,
+    RestorePage, Revision, Transaction, TransactionId,
 };
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::BACKEND;
 use crate::error::Fault;
 use crate::reads;
-use crate::rows::{HeadRow, LogRow, ServiceRow, insert_id, put_note, stored};
+use crate::rows::{HeadRow, LogRow, insert_id, put_note, stored};
+use crate::tables::{LogKeys, Table};
 
 /// The writing connections and what only a writer needs.
 #[derive(Debug)]
@@ -169,7 +170,7 @@ impl Writer {
                 append(connection, entry)?;
             }
             for record in &page.records {
-                ServiceRow::of(record)?.put(connection)?;
+                Table::of(record.key().kind()).put(connection, record)?;
             }
             row.is_restoring = seal.is_none();
             let head = seal.map(|seal| {
@@ -255,26 +256,19 @@ fn store(connection: &Connection, evaluation: &Evaluation) -> Result<(), Fault> 
 fn append(connection: &Connection, entry: &LogEntry) -> Result<(), Fault> {
     LogRow::of(entry)?.insert(connection)?;
     insert_id(connection, entry.commit.id, entry.commit.revision)?;
-    let sql = "INSERT INTO log_keys (kind, name, revision) VALUES (?1, ?2, ?3)";
-    let mut insert = connection.prepare_cached(sql)?;
     let revision = stored(entry.commit.revision)?;
-    for change in &entry.commit.changes {
-        let key = &change.key;
-        insert.execute(params![key.kind().as_str(), key.name().as_str(), revision])?;
+    for Change { key, .. } in &entry.commit.changes {
+        LogKeys::of(key.kind()).insert(connection, key, revision)?;
     }
     Ok(())
 }
 
 fn put(connection: &Connection, key: &Key, write: &Write) -> Result<(), Fault> {
-    let put = |record: &Versioned| ServiceRow::of(record)?.put(connection);
-    if let Some(record) = write {
-        return put(record);
+    let table = Table::of(key.kind());
+    match write {
+        Some(record) => table.put(connection, record),
+        None => table.delete(connection, key),
     }
-    let sql = "DELETE FROM services WHERE name = ?1";
-    connection
-        .prepare_cached(sql)?
-        .execute([reads::table_name(key)?])?;
-    Ok(())
 }
 
 /// Removes the log through a revision, and answers the last entry removed.
@@ -282,17 +276,14 @@ fn cut(connection: &Connection, through: Revision) -> Result<Anchor, Fault> {
     let through = stored(through)?;
     let select = LogRow::select("WHERE revision <= ?1 ORDER BY revision");
     let mut select = connection.prepare_cached(&select)?;
-    let sql = "DELETE FROM log_keys WHERE kind = ?1 AND name = ?2 AND revision = ?3";
-    let mut delete_key = connection.prepare_cached(sql)?;
     let mut rows = select.query([through])?;
     let mut last = None;
     while let Some(row) = rows.next()? {
         let row = LogRow::read(row)?;
         let revision = row.revision;
         let entry = row.entry()?;
-        for change in &entry.commit.changes {
-            let key = &change.key;
-            delete_key.execute(params![key.kind().as_str(), key.name().as_str(), revision])?;
+        for Change { key, .. } in &entry.commit.changes {
+            LogKeys::of(key.kind()).delete(connection, key, revision)?;
         }
         last = Some(Anchor {
             revision: entry.commit.revision,

@@ -91,7 +91,7 @@ pub(crate) struct Settings {
     pub(crate) registry_path: PathBuf,
     /// One address, several with commas between them, or a list.
     #[serde(deserialize_with = "one_or_several")]
-    bind: Vec<String>,
+    pub(crate) bind: Vec<String>,
     /// Empty is no TLS.
     tls_cert: PathBuf,
     tls_key: PathBuf,
@@ -564,6 +564,14 @@ impl Settings {
             )?,
             is_metrics_guarded: self.http_guard_metrics,
         })
+    }
+
+    /// A token that the daemon knows.
+    pub(crate) fn any_token(&self) -> Option<&str> {
+        let named = self.tokens.first().map(|token| token.secret.as_str());
+        Some(self.token.as_str())
+            .filter(|token| !token.is_empty())
+            .or(named)
     }
 
     fn tokens(&self) -> Result<Vec<Token>> {

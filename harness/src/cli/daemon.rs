@@ -15,6 +15,7 @@ use harness::store::{Location, Source, adopt};
 use registry_api::Api;
 use registry_http::{BindAddress, HttpServer, Listener, Stream, Tls};
 use registry_ws::{WsConfig, WsServer};
+use rustix::fs::{Access, access};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -132,7 +133,7 @@ async fn start(settings: &Settings) -> Result<()> {
 }
 
 /// The addresses to listen on. Beyond this machine a token is required.
-fn listen_addresses(settings: &Settings, ws: &WsConfig) -> Result<Vec<BindAddress>> {
+pub(super) fn listen_addresses(settings: &Settings, ws: &WsConfig) -> Result<Vec<BindAddress>> {
     let addresses = settings.bind()?;
     for address in &addresses {
         let BindAddress::Tcp(addr) = address else {
@@ -148,8 +149,8 @@ fn listen_addresses(settings: &Settings, ws: &WsConfig) -> Result<Vec<BindAddres
     Ok(addresses)
 }
 
-/// Where the store is, or will be.
-fn place(settings: &Settings) -> Result<Location> {
+/// Where the store is, or will be. Makes nothing.
+pub(super) fn place(settings: &Settings) -> Result<Location> {
     let named = settings.backend()?;
     if settings.registry_path.as_os_str().is_empty() {
         let backend = named.unwrap_or_else(Backend::default_of_build);
@@ -187,20 +188,14 @@ fn default_folder(backend: Backend) -> Result<PathBuf> {
     let folder = data
         .or_else(home)
         .context("registry_path: neither XDG_DATA_HOME nor HOME is set; name a path")?;
-    let folder = folder.join("harness");
-    std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    Ok(folder)
+    Ok(folder.join("harness"))
 }
 
-/// Whether files can be made in a folder, which is made where it is missing.
+/// Whether files can be made in a folder, or the folder where it is missing.
 fn is_writable(folder: &Path) -> bool {
-    let probe = folder.join(format!(".probe-{}", std::process::id()));
-    let is_writable = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .is_ok();
-    // It is empty, and its name is ours: where it stays it harms nobody.
-    drop(std::fs::remove_file(probe));
-    is_writable
+    let existing = folder.ancestors().find(|folder| folder.exists());
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    existing.is_some_and(|folder| folder.is_dir() && access(folder, wanted).is_ok())
 }
 
 async fn open(settings: &Settings, location: &Location) -> Result<(engine::Registry, Driver)> {

@@ -19,6 +19,9 @@ const UNAVAILABLE: u8 = 5;
 /// What is stored is damaged, or the input is.
 const DAMAGED: u8 = 6;
 
+/// A check of the doctor failed.
+const UNFIT: u8 = 7;
+
 /// A daemon's refusal.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {} ({})", .0.code.as_str(), .0.message, .0.hint)]
@@ -33,6 +36,21 @@ pub(crate) struct Usage(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unreachable(pub(crate) String);
+
+/// An answer to the handshake that is no upgrade, such as one that asks for a token.
+#[derive(Debug, thiserror::Error)]
+#[error("no daemon answers at {url}: {status} {body}")]
+pub(crate) struct TurnedAway {
+    pub(crate) url: String,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// The exit code for a check of the doctor that failed.
+pub(crate) fn unfit() -> ExitCode {
+    ExitCode::from(UNFIT)
+}
 
 /// The exit code for damage that was found by a command that looked for it.
 pub(crate) fn damaged() -> ExitCode {
@@ -63,7 +81,8 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() {
         return Some(USAGE);
     }
-    cause.is::<Unreachable>().then_some(UNAVAILABLE)
+    let is_away = cause.is::<Unreachable>() || cause.is::<TurnedAway>();
+    is_away.then_some(UNAVAILABLE)
 }
 
 fn code_of_refusal(code: ErrorCode) -> u8 {

@@ -5,12 +5,15 @@
     reason = "the comments are help texts, which a terminal shows as they are"
 )]
 
+mod audit;
 mod client;
 mod config;
 mod daemon;
+mod doctor;
 mod entry;
 mod exit;
 mod output;
+mod reconnect;
 mod registry;
 mod remote;
 mod service;
@@ -50,6 +53,11 @@ enum Noun {
     /// Services, of a running daemon or straight on a path.
     #[command(subcommand)]
     Service(service::Verb),
+    /// The log: who changed what, when and why.
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// What would keep a daemon from running well here: evidence, and a fix, for each check.
+    Doctor(doctor::DoctorArgs),
     /// The daemon's configuration.
     #[command(subcommand)]
     Config(config::Verb),
@@ -80,6 +88,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Noun::Daemon(verb) => daemon::run(verb).await,
             Noun::Registry(verb) => registry::run(verb, output).await,
             Noun::Service(verb) => service::run(verb, output).await,
+            Noun::Audit(verb) => audit::run(verb, output).await,
+            Noun::Doctor(args) => doctor::run(&args, output).await,
             Noun::Config(verb) => config::run(&verb, output),
         }
     })

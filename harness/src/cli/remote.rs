@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use async_tungstenite::tungstenite::client::IntoClientRequest as _;
 use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use async_tungstenite::tungstenite::{Error as WsError, Message};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-use super::exit::{Refused, Unreachable, Usage};
+use super::exit::{Refused, TurnedAway, Unreachable, Usage};
 
 /// Requests over one connection, one at a time.
 pub(crate) struct Remote {
@@ -32,6 +32,12 @@ enum Incoming {
 impl Remote {
     /// Connects, with the token of `HARNESS_TOKEN` where it is set.
     pub(crate) async fn connect(url: &str) -> Result<Self> {
+        let token = std::env::var("HARNESS_TOKEN").ok();
+        Self::connect_with(url, token.as_deref()).await
+    }
+
+    /// As [`connect`](Self::connect), with a token that may come from elsewhere.
+    pub(crate) async fn connect_with(url: &str, token: Option<&str>) -> Result<Self> {
         let unreachable =
             |problem: String| Unreachable(format!("no daemon answers at {url}: {problem}"));
         let mut request = url
@@ -42,10 +48,10 @@ impl Remote {
                 "url: expected ws://host:port/ws, found {url:?}"
             )));
         }
-        if let Ok(token) = std::env::var("HARNESS_TOKEN") {
+        if let Some(token) = token {
             let value = format!("Bearer {token}")
                 .parse()
-                .context("HARNESS_TOKEN cannot be sent as a header")?;
+                .context("the token cannot be sent as a header")?;
             request.headers_mut().insert("authorization", value);
         }
         let host = request
@@ -70,9 +76,13 @@ impl Remote {
                     .as_deref()
                     .map(String::from_utf8_lossy)
                     .unwrap_or_default();
-                unreachable(format!("{} {body}", response.status()))
+                anyhow!(TurnedAway {
+                    url: url.to_owned(),
+                    status: response.status().as_u16(),
+                    body: body.into_owned(),
+                })
             }
-            error => unreachable(error.to_string()),
+            error => unreachable(error.to_string()).into(),
         })?;
         Ok(Self {
             url: url.to_owned(),

@@ -1,20 +1,14 @@
 //! `harness service watch`: every change once, in order, across reconnects.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use clap::Args;
 use registry_api::EventMessage;
 use serde_json::{Value, json};
 
 use super::client::{Client, Target};
-use super::exit::Unreachable;
 use super::output::{self, Format, text};
+use super::reconnect::{is_gone, reconnect};
 use super::service::{FilterArgs, state_name};
-
-/// Waits between attempts to connect again: doubled each time, up to the second.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_LAST: Duration = Duration::from_secs(5);
 
 /// What is watched.
 #[derive(Debug, Args)]
@@ -73,26 +67,17 @@ pub(crate) async fn run(
         resume_after: watch.after,
         ..Position::default()
     };
-    let mut wait = RETRY_FIRST;
     let mut client = target.open(false).await?;
     loop {
         match follow(&mut client, watch, filter, format, &mut position).await {
-            Err(error) if error.is::<Unreachable>() && target.is_daemon() => {
+            Err(error) if is_gone(&error) && target.is_daemon() => {
                 eprintln!("harness: {error}; connecting again");
             }
             ended => return ended,
         }
         // A daemon that ends waits for it to go.
         drop(client);
-        client = loop {
-            tokio::time::sleep(wait).await;
-            match target.open(false).await {
-                Ok(client) => break client,
-                Err(error) if error.is::<Unreachable>() => wait = (wait * 2).min(RETRY_LAST),
-                Err(error) => return Err(error),
-            }
-        };
-        wait = RETRY_FIRST;
+        client = reconnect(target).await?;
         // Of a revision that was cut off the rest is missing.
         position.skip = position.printed;
     }

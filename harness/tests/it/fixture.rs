@@ -1,9 +1,9 @@
 //! Commands, daemons and files that the tests use.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use async_net::TcpStream;
 use async_tungstenite::tungstenite::Message;
@@ -199,6 +199,44 @@ impl Drop for Daemon {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// A command that prints JSON lines until it is killed, which dropping it does.
+pub(crate) struct Follower {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Follower {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = harness(&[args, &["-o", "ndjson"]].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        Self { child, lines }
+    }
+
+    /// The next line.
+    pub(crate) fn next(&mut self) -> Value {
+        let line = self.lines.next().expect("it goes on");
+        serde_json::from_str(&line.expect("output is UTF-8")).expect("a line is JSON")
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// An address on the loopback that nobody listens on.
+pub(crate) fn free_port() -> String {
+    let listener =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback has a free port");
+    listener.local_addr().expect("it listens").to_string()
 }
 
 /// A connection to a daemon.

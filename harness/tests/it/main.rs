@@ -1,8 +1,10 @@
 //! The binary and the facade as a user has them: real files, real sockets, real signals.
 
+mod audit;
 mod cli;
 mod crash;
 mod daemon;
+mod doctor;
 mod facade;
 mod files;
 mod fixture;

@@ -19,7 +19,11 @@ pub use self::log_value::{
 pub use self::meta::{decode_meta, encode_meta, seal_bytes, unseal_bytes};
 pub use self::value::{decode_value, encode_value};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::error::CodecError;
+use crate::key::Kind;
 use crate::record::Record;
 
 /// Which codec wrote a body. The number is stored and never changes.
@@ -40,6 +44,20 @@ impl CodecId {
             _ => None,
         }
     }
+
+    fn encode<T: Serialize>(self, stored: &T) -> Vec<u8> {
+        match self {
+            Self::Fcode => fcode::to_bytes(stored),
+            Self::Bincode => bincode::to_bytes(stored),
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, CodecError> {
+        match self {
+            Self::Fcode => fcode::from_bytes(body),
+            Self::Bincode => bincode::from_bytes(body),
+        }
+    }
 }
 
 impl fmt::Display for CodecId {
@@ -58,24 +76,18 @@ pub(crate) fn record_body(record: &Record) -> Vec<u8> {
 
 fn encode_body(codec: CodecId, record: &Record) -> Vec<u8> {
     match record {
-        Record::Service(entry) => {
-            let stored = stored::ServiceV1::from(entry);
-            match codec {
-                CodecId::Fcode => fcode::to_bytes(&stored),
-                CodecId::Bincode => bincode::to_bytes(&stored),
-            }
-        }
+        Record::Service(entry) => codec.encode(&stored::ServiceV1::from(entry)),
+        Record::Instance(entry) => codec.encode(&stored::InstanceV1::from(entry)),
+        Record::Policy(policy) => codec.encode(&stored::PolicyV1::from(policy)),
+        Record::Keeper(keeper) => codec.encode(&stored::KeeperV1::from(keeper)),
     }
 }
 
-fn decode_body(codec: CodecId, kind: crate::Kind, body: &[u8]) -> Result<Record, CodecError> {
-    match kind {
-        crate::Kind::Service => {
-            let stored: stored::ServiceV1 = match codec {
-                CodecId::Fcode => fcode::from_bytes(body)?,
-                CodecId::Bincode => bincode::from_bytes(body)?,
-            };
-            Ok(Record::Service(stored.try_into()?))
-        }
-    }
+fn decode_body(codec: CodecId, kind: Kind, body: &[u8]) -> Result<Record, CodecError> {
+    Ok(match kind {
+        Kind::Service => Record::Service(codec.decode::<stored::ServiceV1>(body)?.try_into()?),
+        Kind::Instance => Record::Instance(codec.decode::<stored::InstanceV1>(body)?.into()),
+        Kind::Policy => Record::Policy(codec.decode::<stored::PolicyV1>(body)?.into()),
+        Kind::Keeper => Record::Keeper(codec.decode::<stored::KeeperV1>(body)?.into()),
+    })
 }

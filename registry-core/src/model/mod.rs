@@ -1,12 +1,18 @@
 //! What the registry knows: values with validation and nothing else.
 
 mod health;
+mod instance;
+mod keeper;
 mod name;
+mod policy;
 mod service;
 mod text;
 
 pub use health::{Health, HealthStatus};
+pub use instance::{InstanceEntry, InstanceSpec, Intent, Lifecycle};
+pub use keeper::KeeperEntry;
 pub use name::Name;
+pub use policy::{ServicePolicy, UnknownHeartbeat};
 pub use service::{
     Endpoint, ExecutionInfo, Location, Protocol, ServiceEntry, ServiceState, SshConfig,
 };

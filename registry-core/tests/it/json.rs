@@ -1,8 +1,8 @@
 //! JSON forms: strict for requests, and for what this version wrote itself.
 
 use registry_core::model::ServiceEntry;
-use registry_core::portable::{PortableRecord, read_entry};
-use registry_core::{SCHEMA, SchemaVersion, Versioned};
+use registry_core::portable::{PortableRecord, read_record};
+use registry_core::{Kind, Record, SCHEMA, SchemaVersion, Versioned};
 use serde_json::{Value, json};
 
 use crate::fixture::{entries, record};
@@ -84,8 +84,13 @@ fn entries_of_a_table_are_read_by_their_schema() {
         minor: SCHEMA.minor + 1,
         ..SCHEMA
     };
-    assert_eq!(read_entry(&text, newer).unwrap().state.as_str(), "unknown");
-    let refusal = read_entry(&text, SCHEMA).unwrap_err().to_string();
+    let Record::Service(entry) = read_record(Kind::Service, &text, newer).unwrap() else {
+        panic!("a service was to be read");
+    };
+    assert_eq!(entry.state.as_str(), "unknown");
+    let refusal = read_record(Kind::Service, &text, SCHEMA)
+        .unwrap_err()
+        .to_string();
     assert!(
         refusal.contains("drained") && refusal.contains("running"),
         "{refusal}"

@@ -11,5 +11,6 @@ mod plan;
 mod queries;
 mod retention;
 mod running;
+mod search;
 mod vectors;
 mod watch;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod layouts;
 mod modes;
 mod salvage;
 mod views;
@@ -9,12 +10,18 @@ mod views;
 use std::path::Path;
 
 use futures_lite::future::block_on;
-use registry_core::model::{Endpoint, Location, Protocol, ServiceEntry, SshConfig};
+use registry_core::model::{
+    Endpoint, InstanceEntry, InstanceSpec, Location, Protocol, ServiceEntry, ServicePolicy,
+    SshConfig,
+};
 use registry_core::{
     Cause, Image, Mutation, Record, RegistryStore as _, Revision, Timestamp, Transaction,
     TransactionId,
 };
 use registry_sqlite::{SqliteConfig, SqliteStore};
+
+/// Time of every fixture, 2023-11-14T22:13:20Z.
+const TIME: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 
 fn open(folder: &Path) -> SqliteStore {
     SqliteStore::open(SqliteConfig::new(folder.join("registry.db"))).unwrap()
@@ -50,13 +57,35 @@ fn change(mutations: Vec<Mutation>) -> Transaction {
             actor: "ann".into(),
             action: "register_service".into(),
             reason: Some("a test".into()),
-            time: Timestamp::from_nanos(1_700_000_000_000_000_000),
+            time: TIME,
         },
     }
 }
 
 fn put(name: &str) -> Mutation {
     Mutation::Put(Image::new(Record::Service(entry(name))).unwrap())
+}
+
+/// An instance with every field that is a column of its own.
+fn instance(service: &str, id: &str) -> InstanceEntry {
+    let mut spec = InstanceSpec::new(service, id, "10.0.0.7", 8080);
+    spec.zone = "a".into();
+    spec.region = "eu".into();
+    spec.version = "1.0.0".into();
+    spec.start(7, Revision(1), TIME)
+}
+
+fn put_instance(service: &str, id: &str) -> Mutation {
+    Mutation::Put(Image::new(Record::Instance(instance(service, id))).unwrap())
+}
+
+fn put_policy(service: &str) -> Mutation {
+    let policy = ServicePolicy {
+        service: service.into(),
+        protection_percent: Some(30),
+        ..ServicePolicy::default()
+    };
+    Mutation::Put(Image::new(Record::Policy(policy)).unwrap())
 }
 
 /// Commits one change of one service each, and answers the last revision.

@@ -4,7 +4,7 @@ use futures_lite::future::block_on;
 use registry_core::{ErrorKind, RegistryStore as _};
 use registry_sqlite::salvage;
 
-use crate::{commit, open};
+use crate::{change, commit, open, put_instance, put_policy};
 
 #[test]
 fn one_damaged_row_is_the_only_loss() {
@@ -37,8 +37,52 @@ fn one_damaged_row_is_the_only_loss() {
         .collect();
     assert_eq!(revisions, [1, 2]);
     let places: Vec<_> = salvage.losses.iter().map(|loss| &*loss.place).collect();
-    assert_eq!(places, ["revision 3", "name \"billing\""]);
+    assert_eq!(places, ["log: revision 3", "services: name \"billing\""]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn damaged_rows_of_every_kind_are_told_and_the_others_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.db");
+    let store = open(folder.path());
+    commit(&store, &["api"]);
+    let others = vec![
+        put_instance("api", "api-1"),
+        put_instance("api", "api-2"),
+        put_policy("api"),
+        put_policy("billing"),
+    ];
+    block_on(store.commit(vec![change(others)])).unwrap();
+    block_on(store.close()).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE instances SET zone = 'b' WHERE instance_id = 'api-1';
+            UPDATE records SET hash = '00' WHERE name = 'billing'",
+        )
+        .unwrap();
+    connection.close().unwrap();
+
+    let salvage = salvage(&path).unwrap();
+    let keys: Vec<_> = salvage
+        .records
+        .iter()
+        .map(|record| record.key().to_string())
+        .collect();
+    let expected = [
+        r#"service "api""#,
+        r#"instance "api" "api-2""#,
+        r#"policy "api""#,
+    ];
+    assert_eq!(keys, expected);
+    let places: Vec<_> = salvage.losses.iter().map(|loss| &*loss.place).collect();
+    let expected = [
+        r#"instances: service "api", instance_id "api-1""#,
+        r#"records: kind "policy", name "billing""#,
+    ];
+    assert_eq!(places, expected);
+    assert_eq!(salvage.entries.len(), 2);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The views that are documented for people, read by SQLite alone.
 
 use futures_lite::future::block_on;
-use registry_core::{ErrorKind, Key, Mutation, RegistryStore as _};
+use registry_core::{ErrorKind, Image, Key, Mutation, Record, RegistryStore as _};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{change, commit, open};
+use crate::{TIME, change, commit, instance, open, put_instance, put_policy};
 
 fn query(connection: &Connection, sql: &str) -> Vec<Vec<Value>> {
     let mut select = connection.prepare(sql).unwrap();
@@ -80,6 +80,103 @@ fn views_answer_while_the_store_is_open() {
         query(&connection, audit),
         [line(2, "created"), line(4, "deleted")]
     );
+}
+
+#[test]
+fn instances_can_be_queried_by_column_and_as_a_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut stopped = instance("api", "api-2");
+    stopped.address = "2001:db8::1".into();
+    stopped.stopped_at = Some(TIME.saturating_add(std::time::Duration::from_secs(60)));
+    let stopped = Image::new(Record::Instance(stopped)).unwrap();
+    let made = vec![
+        put_instance("api", "api-1"),
+        Mutation::Put(stopped),
+        put_policy("api"),
+    ];
+    block_on(store.commit(vec![change(made)])).unwrap();
+    let removed = Key::instance("api", "api-1").unwrap();
+    block_on(store.commit(vec![change(vec![
+        put_instance("web", "web-1"),
+        Mutation::Delete(removed),
+    ])]))
+    .unwrap();
+
+    let path = folder.path().join("registry.db");
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let columns = "SELECT service, instance_id, port, zone, region, weight, version, intent, \
+        lifecycle, health, lease_ttl_ms, incarnation, registered_at FROM instances \
+        WHERE stopped_at IS NULL";
+    let expected = [
+        text("web"),
+        text("web-1"),
+        Value::Integer(8080),
+        text("a"),
+        text("eu"),
+        Value::Integer(100),
+        text("1.0.0"),
+        text("enabled"),
+        text("active"),
+        Value::Null,
+        Value::Integer(90_000),
+        Value::Integer(7),
+        text("2023-11-14T22:13:20Z"),
+    ];
+    assert_eq!(query(&connection, columns), [expected]);
+    let catalog = "SELECT id, address, last_seen, stopped_at FROM catalog_instances ORDER BY id";
+    let seen = "2023-11-14T22:13:20Z";
+    let expected = [
+        ["api-2", "[2001:db8::1]:8080", seen, "2023-11-14T22:14:20Z"]
+            .map(text)
+            .to_vec(),
+        vec![
+            text("web-1"),
+            text("10.0.0.7:8080"),
+            text(seen),
+            Value::Null,
+        ],
+    ];
+    assert_eq!(query(&connection, catalog), expected);
+    let audit = "SELECT revision, kind, service, instance, change, before IS NULL FROM audit \
+        WHERE service = 'api' ORDER BY revision, kind, instance";
+    let line = |revision, kind, instance: Value, change, has_before: bool| {
+        let no_before = Value::Integer(i64::from(!has_before));
+        let revision = Value::Integer(revision);
+        vec![
+            revision,
+            text(kind),
+            text("api"),
+            instance,
+            text(change),
+            no_before,
+        ]
+    };
+    let expected = [
+        line(1, "instance", text("api-1"), "created", false),
+        line(1, "instance", text("api-2"), "created", false),
+        line(1, "policy", Value::Null, "created", false),
+        line(2, "instance", text("api-1"), "deleted", true),
+    ];
+    assert_eq!(query(&connection, audit), expected);
+}
+
+#[test]
+fn columns_of_every_table_changed_by_hand_are_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let records = vec![put_instance("api", "api-1"), put_policy("api")];
+    block_on(store.commit(vec![change(records)])).unwrap();
+    let connection = Connection::open(folder.path().join("registry.db")).unwrap();
+    connection
+        .execute_batch("UPDATE instances SET weight = 0; UPDATE records SET modified_revision = 9")
+        .unwrap();
+    for key in [Key::instance("api", "api-1"), Key::policy("api")] {
+        let error = block_on(store.get(&key.unwrap())).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Corrupted);
+    }
+    let report = block_on(store.verify()).unwrap();
+    assert!(report.findings.len() >= 2, "{:?}", report.findings);
 }
 
 #[test]

@@ -117,6 +117,57 @@ fn history_tells_every_change_of_a_service_that_is_gone() {
 }
 
 #[test]
+fn log_tells_every_commit_of_every_service_page_by_page() {
+    smol::block_on(async {
+        let server = Server::start(WsConfig::default()).await;
+        let mut client = server.connect().await;
+        for name in ["api", "db", "web"] {
+            let params = json!({ "service": entry(name), "reason": format!("new {name}") });
+            client.ask("register_service", params).await;
+        }
+        client
+            .ask("deregister_service", json!({ "name": "db" }))
+            .await;
+        let first = client.ask("list_log", json!({ "limit": 3 })).await;
+        assert_eq!(
+            (&first["through"], &first["next_after"]),
+            (&json!(3), &json!(3))
+        );
+        let web = &first["entries"][2];
+        assert_eq!(
+            (&web["revision"], &web["action"], &web["reason"]),
+            (&json!(3), &json!("register_service"), &json!("new web"))
+        );
+        assert_eq!(web["changes"][0]["key"], json!({ "service": "web" }));
+        assert_eq!(web["changes"][0]["before"], json!(null));
+        assert_eq!(web["changes"][0]["after"]["version"], "1.0.0");
+        let last = client.ask("list_log", json!({ "after": 3 })).await;
+        assert_eq!(
+            last["entries"][0]["changes"][0]["before"]["name"], "db",
+            "{last}"
+        );
+        assert!(last.get("next_after").is_none(), "{last}");
+        let of_db = client.ask("list_log", json!({ "service": "db" })).await;
+        assert_eq!(of_db["entries"].as_array().map(Vec::len), Some(2));
+        server
+            .registry
+            .compact(registry_core::Revision(2))
+            .await
+            .unwrap();
+        assert_eq!(
+            client.refused("list_log", json!({ "after": 1 })).await,
+            "Compacted"
+        );
+        let rest = client.ask("list_log", json!({})).await;
+        assert_eq!(rest["entries"][0]["revision"], 3);
+        let wrong = client
+            .refused("list_log", json!({ "since": "yesterday" }))
+            .await;
+        assert_eq!(wrong, "BadRequest");
+    });
+}
+
+#[test]
 fn subscription_tells_snapshot_then_every_change_in_order() {
     smol::block_on(async {
         let server = Server::start(WsConfig::default()).await;

@@ -1,18 +1,15 @@
-//! The stored form of the model, schema 1.
-//!
-//! Invariant: fields are appended with a default, never moved, renamed or removed. A variant is a number beside the
-//! fields of every variant, so that an older reader meets a number it does not know and not a form it cannot read.
+//! A service.
 
 use serde::{Deserialize, Serialize};
 
+use super::health::HealthV1;
 use crate::model::{
-    Endpoint, ExecutionInfo, Health, HealthStatus, Location, ModelError, Protocol, ServiceEntry,
+    Endpoint, ExecutionInfo, HealthStatus, Location, ModelError, Protocol, ServiceEntry,
     ServiceState, SshConfig,
 };
-use crate::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct ServiceV1 {
+pub(in crate::codec) struct ServiceV1 {
     name: String,
     version: String,
     execution: ExecutionV1,
@@ -71,18 +68,6 @@ const FAILED: u32 = 6;
 struct StateV1 {
     form: u32,
     reason: String,
-}
-
-const PASSING: u32 = 1;
-const WARNING: u32 = 2;
-const CRITICAL: u32 = 3;
-const UNKNOWN: u32 = 4;
-
-#[derive(Serialize, Deserialize)]
-struct HealthV1 {
-    status: u32,
-    checked_at_nanos: i64,
-    message: Option<String>,
 }
 
 impl From<&ServiceEntry> for ServiceV1 {
@@ -280,38 +265,6 @@ impl From<StateV1> for ServiceState {
                 reason: stored.reason,
             },
             _ => Self::Unknown,
-        }
-    }
-}
-
-impl From<&HealthStatus> for HealthV1 {
-    fn from(health: &HealthStatus) -> Self {
-        let status = match health.status {
-            Health::Passing => PASSING,
-            Health::Warning => WARNING,
-            Health::Critical => CRITICAL,
-            Health::Unknown => UNKNOWN,
-        };
-        Self {
-            status,
-            checked_at_nanos: health.checked_at.as_nanos(),
-            message: health.message.clone(),
-        }
-    }
-}
-
-impl From<HealthV1> for HealthStatus {
-    fn from(stored: HealthV1) -> Self {
-        let status = match stored.status {
-            PASSING => Health::Passing,
-            WARNING => Health::Warning,
-            CRITICAL => Health::Critical,
-            _ => Health::Unknown,
-        };
-        Self {
-            status,
-            checked_at: Timestamp::from_nanos(stored.checked_at_nanos),
-            message: stored.message,
         }
     }
 }
