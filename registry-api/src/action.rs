@@ -123,6 +123,12 @@ pub const ACTIONS: &[ActionSpec] = &[
     )
     .at(&[get("/v1/info")]),
     action(
+        "snapshot",
+        Effect::Read,
+        "the whole state at one revision, page by page",
+    )
+    .at(&[get("/v1/snapshot")]),
+    action(
         "register_service",
         Effect::Write,
         "puts an entry under its name",

@@ -12,6 +12,7 @@ mod event;
 mod message;
 mod params;
 mod peer;
+mod snapshot;
 mod strict;
 mod subscription;
 
@@ -26,5 +27,6 @@ pub use event::{EVENTS, EventSpec};
 pub use message::{EventMessage, Request, Response, parse_request};
 pub use params::{SubscribeParams, UnsubscribeParams};
 pub use peer::Peer;
+pub use snapshot::{Snapshot, StateRecord};
 pub use strict::parse_strict;
 pub use subscription::Subscription;

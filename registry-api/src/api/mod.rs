@@ -5,8 +5,8 @@ mod instances;
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Action, Context, Cursor, Expect, LogFilter, LogRequest, PageRequest, Registry, RegistryError,
-    Reply, View,
+    Action, Context, Cursor, Expect, Filter, LogFilter, LogRequest, PageRequest, Registry,
+    RegistryError, Reply, View,
 };
 use registry_core::model::{HealthStatus, ModelError, Name};
 use registry_core::{Revision, Timestamp};
@@ -23,6 +23,7 @@ use crate::auth::Caller;
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
 use crate::params;
+use crate::snapshot::{SnapshotPage, StateRecord};
 use crate::strict::parse_strict;
 
 /// Log entries in a page of a history, where the caller names no number.
@@ -126,6 +127,7 @@ impl Api {
             "resolve_service" => self.resolve_service(parse(params)?).await,
             "explain_instances" => self.explain_instances(parse(params)?).await,
             "get_service_policy" => self.get_service_policy(parse(params)?).await,
+            "snapshot" => self.snapshot(parse(params)?).await,
             "ping" => parse(params).map(|nothing| self.ping(&nothing)),
             other => Err(Refusal::Code(
                 ErrorCode::Unsupported,
@@ -312,6 +314,28 @@ impl Api {
         Ok(answer(
             &view.dependencies(&name, params.direction, distance_max),
             view.revision(),
+        ))
+    }
+
+    async fn snapshot(&self, params: params::SnapshotParams) -> Answered {
+        let list = params::ListServices {
+            filter: Filter::default(),
+            cursor: params.cursor,
+            limit: params.limit,
+            stale: false,
+        };
+        let page = self.page(list).await?;
+        let records = page
+            .services
+            .iter()
+            .map(|service| StateRecord::Service(ServiceInfo::from(&**service)));
+        Ok(answer(
+            &SnapshotPage {
+                revision: page.revision,
+                records: records.collect(),
+                next_cursor: page.next.map(|cursor| cursor.to_string()),
+            },
+            page.revision,
         ))
     }
 

@@ -66,6 +66,14 @@ pub(crate) struct ServiceDependencies {
     pub(crate) distance_max: Option<u32>,
 }
 
+#[derive(Debug, Deserialize)]
+pub(crate) struct SnapshotParams {
+    #[serde(default)]
+    pub(crate) cursor: Option<String>,
+    #[serde(default)]
+    pub(crate) limit: Option<usize>,
+}
+
 /// What every write may say beside its own.
 #[derive(Debug, Default)]
 pub(crate) struct WriteContext {
