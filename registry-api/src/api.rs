@@ -155,6 +155,7 @@ impl Api {
             revision,
             is_changed,
             service,
+            ..
         } = self.registry.submit(action, context).await?;
         let service = service.as_deref().map(ServiceInfo::from);
         Ok(answer(

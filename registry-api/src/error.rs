@@ -68,6 +68,12 @@ error_table! {
     Forbidden = 403, false, "use a token with write access";
     /// Nothing has that name.
     NotFound = 404, false, "list the services to see the names there are";
+    /// There is no such path.
+    UnknownRoute = 404, false, "see docs/http.md or /openapi.json for the routes";
+    /// The path is there, and does not take this method.
+    MethodNotAllowed = 405, false, "use a method of the header allow";
+    /// The request did not arrive in time.
+    RequestTimeout = 408, true, "send the request faster";
     /// Something has that name already.
     AlreadyExists = 409, false, "read it, or register without asking that it be absent";
     /// It is at another revision than expected.
@@ -80,6 +86,10 @@ error_table! {
     Compacted = 410, false, "take a snapshot and go on from its revision";
     /// A named limit was exceeded.
     LimitExceeded = 413, false, "send less at a time";
+    /// The body is no JSON, as its content-type says.
+    UnsupportedMediaType = 415, false, "send JSON with content-type: application/json";
+    /// The path takes WebSocket connections alone.
+    UpgradeRequired = 426, false, "open a WebSocket, or see docs/http.md for the routes";
     /// Requests come faster than allowed.
     RateLimited = 429, true, "wait a second";
     /// A newer program wrote what this one was to change.
@@ -92,6 +102,8 @@ error_table! {
     StoreDamaged = 500, false, "run `harness registry verify` on the store";
     /// The write may or may not have been applied.
     OutcomeUnknown = 503, true, "read, or send it again with the same idempotency_key";
+    /// As much is under way as the daemon takes at a time.
+    Overloaded = 503, true, "wait a second";
     /// The daemon is about to end.
     ShuttingDown = 503, true, "connect again";
     /// A bug.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::ErrorInfo;
+use crate::event::{COMPACTED, LAGGED};
 use crate::strict::parse_strict;
 
 /// Longest id of a request, in bytes.
@@ -73,6 +74,18 @@ pub struct EventMessage {
     pub complete: bool,
     /// What happened; every event's data has a `revision`.
     pub data: Box<RawValue>,
+}
+
+impl EventMessage {
+    /// Whether it ends a subscription whose reader was too slow.
+    pub fn is_lagged(&self) -> bool {
+        self.event == LAGGED
+    }
+
+    /// Whether it ends a subscription whose past is gone.
+    pub fn is_compacted(&self) -> bool {
+        self.event == COMPACTED
+    }
 }
 
 /// The discriminator of an event.

@@ -1,8 +1,11 @@
 //! Time is injected: nothing in the library asks the system for it but [`SystemClock`].
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+
+use event_listener::{Event, listener};
 
 use crate::time::Timestamp;
 
@@ -12,6 +15,8 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Time since an arbitrary start. It never goes back.
     fn monotonic(&self) -> Duration;
+    /// Waits until the monotonic clock shows a time.
+    fn sleep_until(&self, monotonic: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 /// The system's clocks.
@@ -52,6 +57,12 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
     }
+
+    fn sleep_until(&self, monotonic: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            async_io::Timer::at(self.start + monotonic).await;
+        })
+    }
 }
 
 /// A clock that stands still until it is moved. For tests and simulations.
@@ -59,6 +70,7 @@ impl Clock for SystemClock {
 pub struct ManualClock {
     wall_nanos: AtomicI64,
     monotonic_nanos: AtomicU64,
+    moved: Event,
 }
 
 impl ManualClock {
@@ -66,7 +78,7 @@ impl ManualClock {
     pub fn at(now: Timestamp) -> Self {
         Self {
             wall_nanos: AtomicI64::new(now.as_nanos()),
-            monotonic_nanos: AtomicU64::new(0),
+            ..Self::default()
         }
     }
 
@@ -76,6 +88,7 @@ impl ManualClock {
         self.wall_nanos
             .fetch_add(i64::try_from(nanos).unwrap_or(i64::MAX), Ordering::SeqCst);
         self.monotonic_nanos.fetch_add(nanos, Ordering::SeqCst);
+        self.moved.notify(usize::MAX);
     }
 
     /// Sets the wall clock alone, as an administrator or a time server does.
@@ -91,5 +104,17 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         Duration::from_nanos(self.monotonic_nanos.load(Ordering::SeqCst))
+    }
+
+    fn sleep_until(&self, monotonic: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            loop {
+                listener!(self.moved => moved);
+                if self.monotonic() >= monotonic {
+                    return;
+                }
+                moved.await;
+            }
+        })
     }
 }

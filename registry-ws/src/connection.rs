@@ -1,19 +1,18 @@
 //! One connection, from the handshake to the end: pure async, on any executor.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_io::Timer;
 use async_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use async_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use futures_lite::future::{self, poll_once};
 use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use futures_util::SinkExt as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use registry_api::{Caller, ErrorCode, parse_request};
+use registry_api::{Caller, ErrorCode, Peer, parse_request};
 use serde::Serialize;
 
 use crate::config::WsConfig;
@@ -34,7 +33,17 @@ pub struct ConnectionHandler<S> {
     shared: Arc<Shared>,
     place: Option<Place>,
     stream: S,
-    peer: SocketAddr,
+    peer: Peer,
+    opening: Opening,
+}
+
+/// What is left to do before messages are exchanged.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// The request is to be read and answered.
+    Handshake,
+    /// An HTTP server has answered it, and read so many bytes more.
+    Admitted { caller: Caller, read: Vec<u8> },
 }
 
 /// Why a connection ended.
@@ -69,18 +78,20 @@ where
         shared: Arc<Shared>,
         place: Option<Place>,
         stream: S,
-        peer: SocketAddr,
+        peer: Peer,
+        opening: Opening,
     ) -> Self {
         Self {
             shared,
             place,
             stream,
             peer,
+            opening,
         }
     }
 
-    /// The peer's address.
-    pub fn peer(&self) -> SocketAddr {
+    /// The other end.
+    pub fn peer(&self) -> Peer {
         self.peer
     }
 
@@ -94,6 +105,7 @@ where
             place,
             mut stream,
             peer,
+            opening,
         } = self;
         let Some(_place) = place else {
             let refusal =
@@ -106,7 +118,7 @@ where
             linger(&mut stream).await;
             return Err(ConnectionEnd::TooMany);
         };
-        let handshake = open(&shared, stream);
+        let handshake = open(&shared, stream, opening);
         let timeout = async {
             Timer::after(shared.config.handshake_timeout).await;
             Err(ConnectionEnd::HandshakeTimeout)
@@ -126,11 +138,20 @@ where
     }
 }
 
-/// Answers the request that opens the connection.
-async fn open<S>(shared: &Shared, stream: S) -> Result<(WebSocketStream<S>, Caller), ConnectionEnd>
+/// Answers the request that opens the connection, where it is not answered yet.
+async fn open<S>(
+    shared: &Shared,
+    stream: S,
+    opening: Opening,
+) -> Result<(WebSocketStream<S>, Caller), ConnectionEnd>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let config = Some(protocol_config(&shared.config));
+    if let Opening::Admitted { caller, read } = opening {
+        let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, config).await;
+        return Ok((socket, caller));
+    }
     let mut caller = None;
     let admit = |head: handshake::RequestHead<'_>| {
         caller = Some(head.admit(&shared.config, shared.api.now())?);
@@ -138,7 +159,6 @@ where
     };
     #[expect(clippy::result_large_err, reason = "the type is the library's")]
     let callback = |request: &_, response| handshake::answer(request, response, admit);
-    let config = Some(protocol_config(&shared.config));
     let socket = accept_hdr_async_with_config(stream, callback, config).await?;
     let caller = caller.expect("a handshake that succeeded has admitted somebody");
     Ok((socket, caller))

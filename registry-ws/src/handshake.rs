@@ -1,6 +1,8 @@
 //! The request that opens a connection: path, origin, token.
 
-use async_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use async_tungstenite::tungstenite::handshake::server::{
+    ErrorResponse, Request, Response, create_response,
+};
 use async_tungstenite::tungstenite::http::{HeaderMap, StatusCode, header};
 use registry_api::{Caller, ErrorInfo};
 use registry_core::Timestamp;
@@ -19,6 +21,15 @@ pub struct RequestHead<'a> {
     pub path: &'a str,
     /// Its headers.
     pub headers: &'a HeaderMap,
+}
+
+/// A request that may become a connection.
+#[derive(Debug)]
+pub struct Admission {
+    /// Who connects.
+    pub caller: Caller,
+    /// Headers of the answer, whose status is 101.
+    pub headers: HeaderMap,
 }
 
 /// A connection that is turned away.
@@ -40,11 +51,40 @@ impl RequestHead<'_> {
         if !matches!(self.path, "/" | "/ws") {
             return Err(turned(StatusCode::NOT_FOUND, "the registry is at /ws"));
         }
-        self.check_origin(config)?;
+        self.check_origin(&config.origins)?;
         config
             .authenticator
             .authenticate(self.token(), now)
             .map_err(|ErrorInfo { message, .. }| turned(StatusCode::UNAUTHORIZED, &message))
+    }
+
+    /// Whether the request asks for a WebSocket, rightly or not.
+    pub fn asks_for_websocket(&self) -> bool {
+        self.text(header::UPGRADE)
+            .is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    }
+
+    /// Finds out who connects, and what to answer.
+    pub(crate) fn open(&self, config: &WsConfig, now: Timestamp) -> Result<Admission, Turned> {
+        let caller = self.admit(config, now)?;
+        let mut request = Request::new(());
+        self.headers.clone_into(request.headers_mut());
+        let mut response = create_response(&request)
+            .map_err(|error| turned(StatusCode::BAD_REQUEST, &error.to_string()))?;
+        self.accept_protocol(&mut response);
+        Ok(Admission {
+            caller,
+            headers: std::mem::take(response.headers_mut()),
+        })
+    }
+
+    fn accept_protocol(&self, response: &mut Response) {
+        if self.protocols().any(|protocol| protocol == PROTOCOL) {
+            let value = header::HeaderValue::from_static(PROTOCOL);
+            response
+                .headers_mut()
+                .insert(header::SEC_WEBSOCKET_PROTOCOL, value);
+        }
     }
 
     fn text(&self, name: header::HeaderName) -> Option<&str> {
@@ -52,7 +92,10 @@ impl RequestHead<'_> {
     }
 
     /// A browser sends the origin of the page: without this check any page could use a registry on the reader's host.
-    fn check_origin(&self, config: &WsConfig) -> Result<(), Turned> {
+    ///
+    /// # Errors
+    /// [`Turned`] for an origin that is neither the daemon's own nor one of `origins`.
+    pub fn check_origin(&self, origins: &[String]) -> Result<(), Turned> {
         if !self.headers.contains_key(header::ORIGIN) {
             return Ok(());
         }
@@ -60,7 +103,7 @@ impl RequestHead<'_> {
         let is_own = origin
             .split_once("://")
             .is_some_and(|(_, host)| self.text(header::HOST) == Some(host));
-        if is_own || config.origins.iter().any(|allowed| allowed == origin) {
+        if is_own || origins.iter().any(|allowed| allowed == origin) {
             return Ok(());
         }
         Err(turned(
@@ -69,7 +112,8 @@ impl RequestHead<'_> {
         ))
     }
 
-    fn token(&self) -> Option<&str> {
+    /// The token, from the header or, for browsers, from a subprotocol.
+    pub fn token(&self) -> Option<&str> {
         let bearer = self
             .text(header::AUTHORIZATION)
             .and_then(|value| value.strip_prefix("Bearer "));
@@ -105,15 +149,9 @@ pub(crate) fn answer(
         path: request.uri().path(),
         headers: request.headers(),
     };
-    let offers_protocol = head.protocols().any(|protocol| protocol == PROTOCOL);
     match admit(head) {
         Ok(()) => {
-            if offers_protocol {
-                let value = header::HeaderValue::from_static(PROTOCOL);
-                response
-                    .headers_mut()
-                    .insert(header::SEC_WEBSOCKET_PROTOCOL, value);
-            }
+            head.accept_protocol(&mut response);
             Ok(response)
         }
         Err(Turned { status, message }) => {

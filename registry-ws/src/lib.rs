@@ -23,5 +23,5 @@ mod session;
 
 pub use config::WsConfig;
 pub use connection::{ConnectionEnd, ConnectionHandler};
-pub use handshake::{RequestHead, Turned};
-pub use server::{WsListener, WsServer};
+pub use handshake::{Admission, RequestHead, Turned};
+pub use server::{Place, WsListener, WsServer};

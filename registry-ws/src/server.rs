@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_net::{AsyncToSocketAddrs, TcpListener, TcpStream};
 use event_listener::{Event, listener};
 use futures_lite::{AsyncRead, AsyncWrite};
-use registry_api::Api;
+use registry_api::{Api, Peer};
 
 use crate::config::WsConfig;
-use crate::connection::ConnectionHandler;
+use crate::connection::{ConnectionHandler, Opening};
+use crate::handshake::{Admission, RequestHead, Turned};
 
 /// The WebSocket face of one registry. A clone is cheap.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Shared {
 
 /// A place among the connections, free again when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Shared>);
+pub struct Place(Arc<Shared>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -93,14 +94,45 @@ impl WsServer {
     }
 
     /// A handler for a stream that was accepted elsewhere, before any byte of it was read.
-    pub fn accept<S>(&self, stream: S, peer: SocketAddr) -> ConnectionHandler<S>
+    pub fn accept<S>(&self, stream: S, peer: impl Into<Peer>) -> ConnectionHandler<S>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        ConnectionHandler::new(Arc::clone(&self.shared), self.place(), stream, peer)
+        let (shared, place) = (Arc::clone(&self.shared), self.place());
+        ConnectionHandler::new(shared, place, stream, peer.into(), Opening::Handshake)
     }
 
-    fn place(&self) -> Option<Place> {
+    /// Decides on a request that an HTTP server read: who it is and what to answer, status 101.
+    ///
+    /// # Errors
+    /// [`Turned`], also for a request that is no proper opening of a WebSocket.
+    pub fn admit(&self, head: RequestHead<'_>) -> Result<Admission, Turned> {
+        head.open(&self.shared.config, self.shared.api.now())
+    }
+
+    /// A handler for a stream on which an HTTP server has sent the answer of an [`Admission`]. `read` are the bytes that
+    /// it read beyond the request.
+    pub fn upgraded<S>(
+        &self,
+        stream: S,
+        read: Vec<u8>,
+        peer: impl Into<Peer>,
+        place: Place,
+        admission: Admission,
+    ) -> ConnectionHandler<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let opening = Opening::Admitted {
+            caller: admission.caller,
+            read,
+        };
+        let shared = Arc::clone(&self.shared);
+        ConnectionHandler::new(shared, Some(place), stream, peer.into(), opening)
+    }
+
+    /// A place among the connections, for an HTTP server that shares its port; none where all are taken.
+    pub fn place(&self) -> Option<Place> {
         let before = self.shared.connections.fetch_add(1, Ordering::SeqCst);
         let place = Place(Arc::clone(&self.shared));
         (before < self.shared.config.connections_max).then_some(place)

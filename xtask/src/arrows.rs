@@ -30,10 +30,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("registry-api", &["registry-core"]),
     ("registry-ws", &["registry-api", "registry-core"]),
     (
+        "registry-http",
+        &["registry-api", "registry-core", "registry-ws"],
+    ),
+    (
         "harness",
         &[
             "registry-api",
             "registry-core",
+            "registry-http",
             "registry-json",
             "registry-redb",
             "registry-sled",

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 use harness::backends::Backend;
-use registry_api::{ACTIONS, EVENTS, Effect, ErrorCode};
+use registry_api::{ACTIONS, ActionSpec, EVENTS, Effect, ErrorCode};
 
 use crate::root;
 
@@ -93,10 +93,24 @@ fn actions() -> String {
                 format!("`{}`", action.name),
                 effect(action.effect).into(),
                 action.summary.into(),
+                routes(action),
             ]
         })
         .collect();
-    table(&["action", "effect", "what it does"], &rows)
+    table(&["action", "effect", "what it does", "HTTP"], &rows)
+}
+
+fn routes(action: &ActionSpec) -> String {
+    let routes: Vec<_> = action
+        .routes
+        .iter()
+        .map(|route| format!("`{} {}`", route.method, route.path))
+        .collect();
+    if routes.is_empty() {
+        "the end of the request".to_owned()
+    } else {
+        routes.join(", ")
+    }
 }
 
 fn events() -> String {

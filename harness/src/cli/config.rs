@@ -14,6 +14,7 @@ use harness::backends::Backend;
 use harness::core::Durability;
 use harness::core::engine::EngineConfig;
 use registry_api::{Access, Authenticator, Token};
+use registry_http::HttpConfig;
 use registry_ws::WsConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -99,6 +100,19 @@ pub(crate) struct Settings {
     handshake_timeout: String,
     ping_interval: String,
     write_timeout: String,
+    http_body_bytes_max: usize,
+    http_header_bytes_max: usize,
+    http_header_timeout: String,
+    http_body_timeout: String,
+    http_requests_in_flight_max: usize,
+    /// 0 is unlimited.
+    http_requests_per_second: u32,
+    http_rate_keys_max: usize,
+    http_limit_loopback: bool,
+    http_watches_max: usize,
+    http_wait_max: String,
+    http_keep_alive_interval: String,
+    http_guard_metrics: bool,
     queue_commands_max: usize,
     log_age_max: String,
     log_commits_max: u64,
@@ -116,6 +130,7 @@ struct TokenSetting {
 impl Default for Settings {
     fn default() -> Self {
         let (ws, engine) = (WsConfig::default(), EngineConfig::default());
+        let http = HttpConfig::default();
         Self {
             registry_backend: String::new(),
             registry_path: PathBuf::new(),
@@ -136,6 +151,18 @@ impl Default for Settings {
             handshake_timeout: "10s".to_owned(),
             ping_interval: "20s".to_owned(),
             write_timeout: "30s".to_owned(),
+            http_body_bytes_max: http.body_bytes_max,
+            http_header_bytes_max: http.header_bytes_max,
+            http_header_timeout: "10s".to_owned(),
+            http_body_timeout: "30s".to_owned(),
+            http_requests_in_flight_max: http.requests_in_flight_max,
+            http_requests_per_second: http.requests_per_second.map_or(0, NonZeroU32::get),
+            http_rate_keys_max: http.rate_keys_max,
+            http_limit_loopback: http.is_loopback_limited,
+            http_watches_max: http.watches_max,
+            http_wait_max: "60s".to_owned(),
+            http_keep_alive_interval: "15s".to_owned(),
+            http_guard_metrics: http.is_metrics_guarded,
             queue_commands_max: engine.queue_commands_max,
             log_age_max: "90d".to_owned(),
             log_commits_max: engine.log_commits_max,
@@ -309,6 +336,7 @@ impl Settings {
         self.backend()?;
         self.durability()?;
         self.ws()?;
+        self.http()?;
         self.engine()?;
         Ok(())
     }
@@ -398,6 +426,52 @@ impl Settings {
             handshake_timeout: duration("handshake_timeout", &self.handshake_timeout)?,
             ping_interval: duration("ping_interval", &self.ping_interval)?,
             write_timeout: duration("write_timeout", &self.write_timeout)?,
+        })
+    }
+
+    /// The bounds of the HTTP face.
+    pub(crate) fn http(&self) -> Result<HttpConfig> {
+        let counts = [
+            (
+                "http_requests_in_flight_max",
+                self.http_requests_in_flight_max,
+            ),
+            ("http_rate_keys_max", self.http_rate_keys_max),
+            ("http_watches_max", self.http_watches_max),
+        ];
+        if let Some((key, count)) = counts
+            .into_iter()
+            .find(|(_, count)| !(1..=1_000_000).contains(count))
+        {
+            return Err(bad(key, &count, "1 to 1000000"));
+        }
+        let sizes = [
+            ("http_body_bytes_max", self.http_body_bytes_max),
+            ("http_header_bytes_max", self.http_header_bytes_max),
+        ];
+        if let Some((key, size)) = sizes
+            .into_iter()
+            .find(|(_, size)| !(8192..=256 * 1024 * 1024).contains(size))
+        {
+            return Err(bad(key, &size, "8192 to 268435456 bytes"));
+        }
+        Ok(HttpConfig {
+            body_bytes_max: self.http_body_bytes_max,
+            header_bytes_max: self.http_header_bytes_max,
+            header_timeout: duration("http_header_timeout", &self.http_header_timeout)?,
+            body_timeout: duration("http_body_timeout", &self.http_body_timeout)?,
+            write_timeout: duration("write_timeout", &self.write_timeout)?,
+            requests_in_flight_max: self.http_requests_in_flight_max,
+            requests_per_second: NonZeroU32::new(self.http_requests_per_second),
+            is_loopback_limited: self.http_limit_loopback,
+            rate_keys_max: self.http_rate_keys_max,
+            watches_max: self.http_watches_max,
+            wait_max: duration("http_wait_max", &self.http_wait_max)?,
+            keep_alive_interval: duration(
+                "http_keep_alive_interval",
+                &self.http_keep_alive_interval,
+            )?,
+            is_metrics_guarded: self.http_guard_metrics,
         })
     }
 

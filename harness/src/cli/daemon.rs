@@ -14,11 +14,11 @@ use harness::core::engine::{self, Driver};
 use harness::core::{OpenMode, SystemClock};
 use harness::store::{Location, Source, adopt};
 use registry_api::Api;
+use registry_http::HttpServer;
 use registry_ws::{WsConfig, WsServer};
 use rustix::fs::{Access, access};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::compat::TokioAsyncReadCompatExt as _;
 use tracing_subscriber::EnvFilter;
 
 use super::config::{Flags, Layered, Settings};
@@ -92,7 +92,8 @@ async fn start(settings: &Settings) -> Result<()> {
     let location = place(settings)?;
     let (registry, driver) = open(settings, &location).await?;
     let driving = tokio::spawn(driver.run());
-    let server = WsServer::new(Api::new(registry.clone()), ws);
+    let ws = WsServer::new(Api::new(registry.clone()), ws);
+    let server = HttpServer::new(ws, settings.http()?);
     tell_ready(&registry, &location, listener.local_addr()?)?;
 
     let accepting = tokio::spawn(accept(listener, server.clone()));
@@ -253,15 +254,15 @@ fn tell_ready(registry: &engine::Registry, location: &Location, addr: SocketAddr
     ))
 }
 
-async fn accept(listener: TcpListener, server: WsServer) {
+async fn accept(listener: TcpListener, server: HttpServer) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Answers are small and wanted at once; a system that refuses is only slower.
                 drop(stream.set_nodelay(true));
-                let handler = server.accept(stream.compat(), peer);
+                let server = server.clone();
                 tokio::spawn(async move {
-                    if let Err(ended) = handler.handle().await {
+                    if let Err(ended) = server.handle(stream, peer).await {
                         tracing::debug!(%peer, %ended, "a connection ended");
                     }
                 });

@@ -14,6 +14,7 @@ mod groups;
 mod histories;
 mod idempotency;
 mod keys;
+mod leases;
 mod limits;
 mod notes;
 mod openers;
@@ -57,4 +58,5 @@ pub(crate) const GROUPS: &[Group] = &[
     group("faults", faults::CASES),
     group("histories", histories::CASES),
     group("domain", domain::CASES),
+    group("leases", leases::CASES),
 ];

@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::Service;
-use crate::model::{Endpoint, ExecutionInfo, HealthStatus, Location, ServiceEntry, ServiceState};
+use super::instance::Instance;
+use super::view::{Service, View};
+use crate::key::Key;
+use crate::model::{
+    Endpoint, ExecutionInfo, HealthStatus, InstanceSpec, Intent, KeeperEntry, Lifecycle, Location,
+    ModelError, ServiceEntry, ServicePolicy, ServiceState,
+};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 use crate::transaction::{Cause, TransactionId};
@@ -64,6 +69,29 @@ pub enum Action {
         /// What must be there before.
         expect: Expect,
     },
+    /// Changes an instance.
+    Instance(InstanceAction),
+    /// Sets the rules for the instances of a service; one that says nothing is deleted.
+    SetPolicy {
+        /// The rules.
+        policy: ServicePolicy,
+        /// What must be there before.
+        expect: Expect,
+    },
+    /// Says who keeps the leases of a keeper.
+    PutKeeper {
+        /// The keeper.
+        keeper: KeeperEntry,
+        /// What must be there before.
+        expect: Expect,
+    },
+    /// Deletes a keeper that no lease names any more.
+    ForgetKeeper {
+        /// Its id.
+        id: String,
+        /// What must be there before.
+        expect: Expect,
+    },
 }
 
 impl Action {
@@ -76,18 +104,120 @@ impl Action {
             Self::SetState { .. } => "set_service_state",
             Self::ReportHealth { .. } => "report_health",
             Self::ReplaceEndpoints { .. } => "replace_endpoints",
+            Self::Instance(action) => action.change.as_str(),
+            Self::SetPolicy { .. } => "set_service_policy",
+            Self::PutKeeper { .. } => "adopt_leases",
+            Self::ForgetKeeper { .. } => "forget_keeper",
         }
     }
 
-    /// The service it is about.
-    pub fn service(&self) -> &str {
+    /// The record it is about.
+    ///
+    /// # Errors
+    /// [`ModelError`] where a name in it is not legal.
+    pub fn key(&self) -> Result<Key, ModelError> {
         match self {
-            Self::Register { entry, .. } => &entry.name,
+            Self::Register { entry, .. } => Key::service(&entry.name),
             Self::Update { name, .. }
             | Self::Deregister { name, .. }
             | Self::SetState { name, .. }
             | Self::ReportHealth { name, .. }
-            | Self::ReplaceEndpoints { name, .. } => name,
+            | Self::ReplaceEndpoints { name, .. } => Key::service(name),
+            Self::Instance(InstanceAction {
+                service,
+                instance_id,
+                ..
+            }) => Key::instance(service, instance_id),
+            Self::SetPolicy { policy, .. } => Key::policy(&policy.service),
+            Self::PutKeeper { keeper, .. } => Key::keeper(&keeper.id),
+            Self::ForgetKeeper { id, .. } => Key::keeper(id),
+        }
+    }
+}
+
+/// One change of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceAction {
+    /// The service.
+    pub service: String,
+    /// The instance's id.
+    pub instance_id: String,
+    /// What to change.
+    pub change: InstanceChange,
+    /// What must be there before.
+    pub expect: Expect,
+}
+
+/// What to change of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InstanceChange {
+    /// Lists it and begins its lease; the same incarnation again describes it anew and renews the lease.
+    Register {
+        /// What it says of itself; its service and id are those of the action.
+        spec: Box<InstanceSpec>,
+        /// Which start of the instance this is; none is the one that is known, and the next one after a stop.
+        incarnation: Option<u64>,
+    },
+    /// Renews its lease.
+    Beat {
+        /// Which start of the instance beats; none is the one that is known.
+        incarnation: Option<u64>,
+        /// What it says of itself, for a policy that registers unknown instances.
+        spec: Option<Box<InstanceSpec>>,
+    },
+    /// Takes it off the list.
+    Deregister {
+        /// Which start of the instance ends; none is the one that is known.
+        incarnation: Option<u64>,
+    },
+    /// Sets what an operator wants of it.
+    SetIntent(Intent),
+    /// Lets it in, or back out.
+    SetLifecycle(Lifecycle),
+    /// Tells what a health check observed.
+    ReportHealth(HealthStatus),
+    /// Holds it back although its lease lapsed.
+    Suspect {
+        /// The lease.
+        fencing_revision: Revision,
+    },
+    /// Ends its lease if it is held back.
+    Release {
+        /// The lease.
+        fencing_revision: Revision,
+    },
+    /// Ends its lease.
+    Expire {
+        /// The lease.
+        fencing_revision: Revision,
+    },
+    /// Takes it off the list because it was expired or critical for too long.
+    Remove {
+        /// The lease that it had.
+        fencing_revision: Revision,
+    },
+    /// Deletes the record of a stopped instance; the log keeps it.
+    Forget {
+        /// The lease that it had.
+        fencing_revision: Revision,
+    },
+}
+
+impl InstanceChange {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Self::Register { .. } => "register_instance",
+            Self::Beat { .. } => "heartbeat",
+            Self::Deregister { .. } => "deregister_instance",
+            Self::SetIntent(_) => "set_instance_intent",
+            Self::SetLifecycle(_) => "set_instance_lifecycle",
+            Self::ReportHealth(_) => "report_instance_health",
+            Self::Suspect { .. } => "suspect_instance",
+            Self::Release { .. } => "release_protection",
+            Self::Expire { .. } => "expire_instance",
+            Self::Remove { .. } => "remove_instance",
+            Self::Forget { .. } => "forget_instance",
         }
     }
 }
@@ -98,9 +228,9 @@ pub enum Expect {
     /// Whatever the action itself needs.
     #[default]
     Any,
-    /// No service of that name.
+    /// No record of that name.
     Absent,
-    /// The service, last modified at that revision; 0 means no service of that name.
+    /// The record, last modified at that revision; 0 means no record of that name.
     At(Revision),
 }
 
@@ -184,6 +314,8 @@ pub struct Command {
     pub time: Timestamp,
     /// The id of its transaction.
     pub id: TransactionId,
+    /// Who keeps the leases that it begins; empty in a store that one process has to itself.
+    pub keeper: Arc<str>,
 }
 
 impl Command {
@@ -204,6 +336,27 @@ pub struct Reply {
     pub revision: Revision,
     /// Whether something was committed by this command, now or the first time it was sent.
     pub is_changed: bool,
-    /// The service after it; none where it is gone.
+    /// The service after it; none where it is gone, or where the command was about something else.
     pub service: Option<Arc<Service>>,
+    /// The instance after it; none where it is gone, or where the command was about something else.
+    pub instance: Option<Arc<Instance>>,
+}
+
+impl Reply {
+    pub(super) fn of(view: &View, key: &Key, revision: Revision, is_changed: bool) -> Self {
+        let service = match key {
+            Key::Service(name) => view.get(name).cloned(),
+            _ => None,
+        };
+        let instance = match key {
+            Key::Instance { service, id } => view.instance(service, id).cloned(),
+            _ => None,
+        };
+        Self {
+            revision,
+            is_changed,
+            service,
+            instance,
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::lease::LeaseConfig;
+
 /// Bounds of the engine, each with its unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineConfig {
@@ -23,6 +25,8 @@ pub struct EngineConfig {
     pub log_age_max: Duration,
     /// Log entries beyond this many may be compacted.
     pub log_commits_max: u64,
+    /// Rules and bounds of the leases.
+    pub leases: LeaseConfig,
 }
 
 impl Default for EngineConfig {
@@ -37,6 +41,7 @@ impl Default for EngineConfig {
             pinned_views_max: 64,
             log_age_max: Duration::from_secs(90 * 24 * 60 * 60),
             log_commits_max: 10_000_000,
+            leases: LeaseConfig::default(),
         }
     }
 }

@@ -3,22 +3,28 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use futures_lite::future;
 
-use super::command::{Command, Reply};
+use super::command::{Action, Command, Context, Reply};
 use super::error::RegistryError;
 use super::group::Group;
+use super::lease::{LeaseBook, is_still_due};
 use super::load::load;
 use super::registry::Shared;
+use super::view::View;
 use crate::capability::Writers;
 use crate::error::{ErrorKind, StoreError};
 use crate::limits::CHANGES_PAGE_MAX;
 use crate::log::Commit;
 use crate::revision::Revision;
 use crate::store::{ChangesRequest, Result as StoreResult};
-use crate::transaction::{Outcome, Transaction};
+use crate::transaction::{Outcome, Transaction, TransactionId};
+
+/// Who acts in the log when the driver ends leases.
+const OWN_ACTOR: &str = "registry";
 
 /// Plans, commits, publishes and answers. Runs until every [`Registry`](super::Registry) is dropped or closed.
 ///
@@ -31,6 +37,9 @@ pub struct Driver {
     group_commands_max: usize,
     /// Jobs that were taken from the queue and have to wait for the next group.
     left_over: VecDeque<CommandJob>,
+    /// What the driver itself has to do about leases.
+    own: VecDeque<CommandJob>,
+    leases: LeaseBook,
 }
 
 /// A command and where its answer goes.
@@ -44,6 +53,12 @@ impl CommandJob {
     pub(super) fn answer(self, answer: Result<Reply, RegistryError>) {
         // Who no longer waits gets no answer.
         drop(self.reply.try_send(answer));
+    }
+
+    /// The answer to a command that came to a commit, from a view that has it.
+    pub(super) fn reply_of(&self, view: &View, revision: Revision) -> Result<Reply, RegistryError> {
+        let key = self.command.action.key()?;
+        Ok(Reply::of(view, &key, revision, true))
     }
 }
 
@@ -59,6 +74,7 @@ pub(super) struct CompactJob {
 enum Wake {
     Command(CommandJob),
     Compact(CompactJob),
+    Tick,
     ForeignCommit,
     StoreFailed(StoreError),
     Closed,
@@ -80,6 +96,7 @@ impl Driver {
         shared: Arc<Shared>,
         commands: Receiver<CommandJob>,
         compactions: Receiver<CompactJob>,
+        leases: LeaseBook,
     ) -> Self {
         let store_max = shared.store.capabilities().group_transactions_max;
         let group_commands_max = shared.config.group_commands_max.min(store_max).max(1);
@@ -89,7 +106,13 @@ impl Driver {
             compactions,
             group_commands_max,
             left_over: VecDeque::new(),
+            own: VecDeque::new(),
+            leases,
         }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.store.capabilities().writers == Writers::Many
     }
 
     /// Runs until the registry is closed, answers what was handed over before, then closes the store.
@@ -99,7 +122,8 @@ impl Driver {
     pub async fn run(mut self) -> Result<(), RegistryError> {
         loop {
             match self.wake().await {
-                Wake::Command(job) => self.commit_group(job).await,
+                Wake::Command(job) => self.commit_group(Some(job)).await,
+                Wake::Tick => self.tick().await,
                 Wake::Compact(job) => {
                     let done = self.compact(job.through).await;
                     drop(job.reply.try_send(done.map_err(RegistryError::from)));
@@ -115,6 +139,12 @@ impl Driver {
         if let Some(job) = self.left_over.pop_front() {
             return Wake::Command(job);
         }
+        // Leases are looked at in time, however many commands wait.
+        let next_tick = self.next_tick();
+        let now = self.shared.clock.monotonic();
+        if next_tick.is_some_and(|due| due <= now) {
+            return Wake::Tick;
+        }
         let (commands, compactions) = (&self.commands, &self.compactions);
         let command = async { commands.recv().await.map_or(Wake::Closed, Wake::Command) };
         let compaction = async {
@@ -124,8 +154,15 @@ impl Driver {
                 Err(_) => future::pending().await,
             }
         };
-        let own = future::or(command, compaction);
-        if self.shared.store.capabilities().writers == Writers::One {
+        let tick = async {
+            match next_tick {
+                Some(due) => self.shared.clock.sleep_until(due).await,
+                None => future::pending().await,
+            }
+            Wake::Tick
+        };
+        let own = future::or(future::or(command, compaction), tick);
+        if !self.is_shared() {
             return own.await;
         }
         let foreign = async {
@@ -140,6 +177,48 @@ impl Driver {
             }
         };
         future::or(own, foreign).await
+    }
+
+    /// When leases are to be looked at; none while there is nothing to look at.
+    fn next_tick(&self) -> Option<Duration> {
+        (!self.leases.is_idle()).then(|| self.shared.lease_clock.next_tick())
+    }
+
+    /// Moves the clock of the leases on, and does what is due. Commands that wait are committed with it.
+    async fn tick(&mut self) {
+        self.leases.tick(&*self.shared.clock);
+        let due = self.leases.sweep(&self.shared.view());
+        self.do_own(due).await;
+        self.leases.settle(&self.shared.view());
+        let view = self.shared.view();
+        match self.leases.write_notes(&view, &*self.shared.store).await {
+            Ok(due) => self.do_own(due).await,
+            Err(error) => tracing::warn!(%error, "notes of leases could not be written"),
+        }
+    }
+
+    async fn do_own(&mut self, actions: Vec<Action>) {
+        let time = self.shared.clock.now();
+        let jobs = actions.into_iter().map(|action| CommandJob {
+            command: Command {
+                action,
+                context: Context {
+                    actor: OWN_ACTOR.to_owned(),
+                    reason: None,
+                    idempotency_key: None,
+                },
+                time,
+                id: TransactionId::fresh(),
+                keeper: self.leases.keeper(),
+            },
+            // Nobody waits: what came of it is in the view.
+            reply: async_channel::bounded(1).0,
+        });
+        self.own.extend(jobs);
+        while !self.own.is_empty() {
+            self.commit_group(None).await;
+            self.leases.tick(&*self.shared.clock);
+        }
     }
 
     /// Compacts in slices; commands that wait are committed between them.
@@ -158,15 +237,25 @@ impl Driver {
                 return Ok(());
             }
             if let Ok(job) = self.commands.try_recv() {
-                self.commit_group(job).await;
+                self.commit_group(Some(job)).await;
             }
         }
     }
 
-    fn drain(&mut self, first: CommandJob) -> Vec<CommandJob> {
-        let mut jobs = vec![first];
-        jobs.extend(self.left_over.drain(..));
-        while jobs.len() < self.group_commands_max
+    /// The jobs of the next group: of those of the driver itself at most half as many as fit, before the others, so
+    /// that a lease that lapsed before a command came has lapsed for it, and that many leases hold up no commands.
+    fn drain(&mut self, first: Option<CommandJob>) -> Vec<CommandJob> {
+        let own_max = (self.group_commands_max / 2).max(1);
+        let view = self.shared.view();
+        let own = self.own.drain(..own_max.min(self.own.len()));
+        let mut jobs: Vec<CommandJob> = own
+            .filter(|job| is_still_due(&view, &job.command.action))
+            .collect();
+        jobs.extend(first);
+        let rest_max = self.group_commands_max.saturating_sub(jobs.len());
+        jobs.extend(self.left_over.drain(..rest_max.min(self.left_over.len())));
+        while self.left_over.is_empty()
+            && jobs.len() < self.group_commands_max
             && let Ok(job) = self.commands.try_recv()
         {
             jobs.push(job);
@@ -174,8 +263,12 @@ impl Driver {
         jobs
     }
 
-    async fn commit_group(&mut self, first: CommandJob) {
-        let drained = self.drain(first);
+    async fn commit_group(&mut self, first: Option<CommandJob>) {
+        let mut drained = self.drain(first);
+        let keeper = self.leases.keeper();
+        for job in &mut drained {
+            job.command.keeper = Arc::clone(&keeper);
+        }
         if let Err(error) = self.refresh().await {
             for job in drained {
                 job.answer(Err(error.clone()));
@@ -185,10 +278,10 @@ impl Driver {
         let mut jobs = self.answer_known(drained).await;
         let attempts_max = self.shared.config.replan_max + 1;
         for _ in 0..attempts_max {
-            let mut group = Group::plan(&self.shared.view(), jobs);
+            let mut group = Group::plan(&self.shared.view(), jobs, self.is_shared());
             self.left_over.extend(group.take_left_over());
             if group.transactions().is_empty() {
-                return group.settle();
+                return group.settle(&mut self.leases);
             }
             let outcomes = match self.commit(group.transactions()).await {
                 Ok(outcomes) => outcomes,
@@ -198,15 +291,15 @@ impl Driver {
                     {
                         tracing::warn!(%error, "the view may be behind the store");
                     }
-                    return group.fail(&RegistryError::from(error));
+                    return group.fail(&RegistryError::from(error), &mut self.leases);
                 }
             };
             self.count(&outcomes);
             if group.is_as_planned(&outcomes) {
-                return group.publish(&self.shared);
+                return group.publish(&self.shared, &mut self.leases);
             }
             if let Err(error) = self.catch_up().await {
-                return group.fail(&error);
+                return group.fail(&error, &mut self.leases);
             }
             jobs = group.settle_outcomes(&self.shared, outcomes);
             if jobs.is_empty() {
@@ -214,11 +307,14 @@ impl Driver {
             }
         }
         for job in jobs {
-            let name = job.command.action.service().to_owned();
-            job.answer(Err(RegistryError::Contended {
-                name,
-                attempts: attempts_max,
-            }));
+            let error = match job.command.action.key() {
+                Ok(key) => RegistryError::Contended {
+                    key,
+                    attempts: attempts_max,
+                },
+                Err(error) => error.into(),
+            };
+            job.answer(Err(error));
         }
     }
 
@@ -233,16 +329,8 @@ impl Driver {
             let id = job.command.id;
             match self.shared.store.find(id).await {
                 Ok(Some(committed)) => {
-                    let service = self
-                        .shared
-                        .view()
-                        .get(job.command.action.service())
-                        .cloned();
-                    job.answer(Ok(Reply {
-                        revision: committed.revision,
-                        is_changed: true,
-                        service,
-                    }));
+                    let reply = job.reply_of(&self.shared.view(), committed.revision);
+                    job.answer(reply);
                 }
                 Ok(None) if fresh.iter().any(|other| other.command.id == id) => {
                     self.left_over.push_back(job);
@@ -256,8 +344,8 @@ impl Driver {
 
     /// Brings the view up to the head where others write, too: a command that comes to no transaction is answered from
     /// the view, and must not be answered from one that was overtaken before the command came.
-    async fn refresh(&self) -> Result<(), RegistryError> {
-        if self.shared.store.capabilities().writers == Writers::One {
+    async fn refresh(&mut self) -> Result<(), RegistryError> {
+        if !self.is_shared() {
             return Ok(());
         }
         let head = self.shared.store.head().await?;
@@ -296,7 +384,7 @@ impl Driver {
     }
 
     /// Applies what the store has beyond the view: commits of other processes, and our own between them.
-    async fn catch_up(&self) -> Result<(), RegistryError> {
+    async fn catch_up(&mut self) -> Result<(), RegistryError> {
         loop {
             let mut view = (*self.shared.view()).clone();
             let request = ChangesRequest {
@@ -319,6 +407,8 @@ impl Driver {
                 view.apply(commit);
             }
             let has_caught_up = view.revision() >= page.head;
+            let changes = commits.iter().map(|commit| &**commit);
+            self.leases.observe(&view, changes, &*self.shared.clock);
             self.shared.publish(view);
             self.shared.feed.publish(commits);
             if has_caught_up {
@@ -328,9 +418,10 @@ impl Driver {
     }
 
     /// Others compacted what the view did not see yet: it is loaded again, and the feed begins anew.
-    async fn reload(&self) -> Result<(), RegistryError> {
+    async fn reload(&mut self) -> Result<(), RegistryError> {
         let view = load(&*self.shared.store).await?;
         let revision = view.revision();
+        self.leases.load(&view, &self.shared.store.notes().await?);
         self.shared.publish(view);
         self.shared.feed.restart(revision);
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, StoreError};
+use crate::key::Key;
 use crate::model::ModelError;
 use crate::revision::Revision;
 use crate::schema::SchemaVersion;
@@ -17,19 +18,51 @@ pub enum RegistryError {
         /// The name.
         name: String,
     },
-    /// The service was to be new.
-    #[error("service {name:?} exists since revision {created}")]
+    /// No instance of that service has that id.
+    #[error("there is no instance {instance_id:?} of service {service:?}")]
+    UnknownInstance {
+        /// The service.
+        service: String,
+        /// The instance's id.
+        instance_id: String,
+    },
+    /// The instance is not known, or its lease ended. It must register.
+    #[error("instance {instance_id:?} of service {service:?} has no lease: {reason}")]
+    NoLease {
+        /// The service.
+        service: String,
+        /// The instance's id.
+        instance_id: String,
+        /// What became of it.
+        reason: &'static str,
+    },
+    /// A later start of the instance registered, or this one was deregistered.
+    #[error(
+        "instance {instance_id:?} of service {service:?} is at incarnation {found}, which {given} does not replace"
+    )]
+    StaleIncarnation {
+        /// The service.
+        service: String,
+        /// The instance's id.
+        instance_id: String,
+        /// The incarnation that was given.
+        given: u64,
+        /// The incarnation that is known.
+        found: u64,
+    },
+    /// The record was to be new.
+    #[error("{key} exists since revision {created}")]
     AlreadyExists {
-        /// The name.
-        name: String,
+        /// The key.
+        key: Key,
         /// The commit that created it.
         created: Revision,
     },
-    /// The service was to be at another revision. Read it again and decide again.
-    #[error("service {name:?} is at revision {found}, expected {expected}")]
+    /// The record was to be at another revision. Read it again and decide again.
+    #[error("{key} is at revision {found}, expected {expected}")]
     StaleRevision {
-        /// The name.
-        name: String,
+        /// The key.
+        key: Key,
         /// What the caller expected.
         expected: Revision,
         /// Where it is.
@@ -38,11 +71,11 @@ pub enum RegistryError {
     /// The input breaks a rule of the model.
     #[error("{0}")]
     Invalid(#[from] ModelError),
-    /// The service was written by a newer program, which alone can change it without loss.
-    #[error("service {name:?} was written in schema {found}, which is newer than this program")]
+    /// The record was written by a newer program, which alone can change it without loss.
+    #[error("{key} was written in schema {found}, which is newer than this program")]
     SchemaTooNew {
-        /// The name.
-        name: String,
+        /// The key.
+        key: Key,
         /// The schema found.
         found: SchemaVersion,
     },
@@ -53,10 +86,10 @@ pub enum RegistryError {
         revision: Revision,
     },
     /// Other processes kept committing first. Nothing was applied.
-    #[error("other processes changed service {name:?} {attempts} times while this was planned")]
+    #[error("other processes changed {key} {attempts} times while this was planned")]
     Contended {
-        /// The name.
-        name: String,
+        /// The key.
+        key: Key,
         /// How often it was planned.
         attempts: u32,
     },

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::filter::Filter;
+use crate::key::Key;
 use crate::log::{Change, Commit};
-use crate::model::{ModelError, Name, ServiceEntry};
+use crate::model::{InstanceEntry, ModelError, Name, ServiceEntry};
 use crate::record::Image;
 use crate::revision::Revision;
 use crate::time::Timestamp;
@@ -24,16 +25,49 @@ pub enum EventKind {
     EndpointUpdated,
     /// The health or its message is another.
     HealthCheckResult,
+    /// An instance began a lease.
+    InstanceRegistered,
+    /// What is said of an instance is another: its description, its lifecycle, the keeper of its lease.
+    InstanceUpdated,
+    /// An instance is off the list.
+    InstanceDeregistered,
+    /// The lease of an instance ended without a deregistration.
+    InstanceExpired,
+    /// The lease of an instance lapsed, and mass-expiry protection holds the instance back.
+    InstanceSuspected,
+    /// An instance that was held back is heard of again.
+    InstanceRestored,
+    /// The health of an instance, or its message, is another.
+    InstanceHealthChanged,
+    /// What an operator wants of an instance is another.
+    InstanceIntentChanged,
+    /// The record of a stopped instance is gone from the view; the log keeps it.
+    InstanceForgotten,
+    /// The rules for the instances of a service are others.
+    PolicyChanged,
+    /// The leases of a keeper are kept by another one.
+    KeeperChanged,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 16] = [
         Self::ServiceRegistered,
         Self::ServiceDeregistered,
         Self::ServiceStateChanged,
         Self::EndpointUpdated,
         Self::HealthCheckResult,
+        Self::InstanceRegistered,
+        Self::InstanceUpdated,
+        Self::InstanceDeregistered,
+        Self::InstanceExpired,
+        Self::InstanceSuspected,
+        Self::InstanceRestored,
+        Self::InstanceHealthChanged,
+        Self::InstanceIntentChanged,
+        Self::InstanceForgotten,
+        Self::PolicyChanged,
+        Self::KeeperChanged,
     ];
 
     /// The name on the wire.
@@ -44,6 +78,17 @@ impl EventKind {
             Self::ServiceStateChanged => "service_state_changed",
             Self::EndpointUpdated => "endpoint_updated",
             Self::HealthCheckResult => "health_check_result",
+            Self::InstanceRegistered => "instance_registered",
+            Self::InstanceUpdated => "instance_updated",
+            Self::InstanceDeregistered => "instance_deregistered",
+            Self::InstanceExpired => "instance_expired",
+            Self::InstanceSuspected => "instance_suspected",
+            Self::InstanceRestored => "instance_restored",
+            Self::InstanceHealthChanged => "instance_health_changed",
+            Self::InstanceIntentChanged => "instance_intent_changed",
+            Self::InstanceForgotten => "instance_forgotten",
+            Self::PolicyChanged => "policy_changed",
+            Self::KeeperChanged => "keeper_changed",
         }
     }
 }
@@ -77,8 +122,10 @@ pub struct Event {
     pub revision: Revision,
     /// When the commit was planned.
     pub time: Timestamp,
-    /// The service.
+    /// The service; of a keeper its id.
     pub name: Name,
+    /// The id of an instance.
+    pub instance: Option<Name>,
     /// The record before.
     pub before: Option<Arc<Image>>,
     /// The record since.
@@ -94,23 +141,33 @@ impl Event {
                 revision: commit.revision,
                 time: commit.cause.time,
                 name: change.key.name().clone(),
+                instance: change.key.instance_id().cloned(),
                 before: change.before.clone(),
                 after: change.after.clone(),
             })
         })
     }
 
-    /// Whether the entry before or since fits the filter, so that one that leaves is told, too.
+    /// Whether the record before or since fits the filter, so that one that leaves is told, too.
     pub fn matches(&self, filter: &Filter) -> bool {
         [&self.before, &self.after]
             .into_iter()
             .flatten()
-            .filter_map(|image| image.as_service())
-            .any(|entry| filter.matches(entry))
+            .any(|image| filter.matches_record(image.record()))
     }
 }
 
+/// What a change tells; at least one kind, so that no revision passes unseen.
 fn kinds(change: &Change) -> Vec<EventKind> {
+    match change.key {
+        Key::Service(_) => service_kinds(change),
+        Key::Instance { .. } => instance_kinds(change),
+        Key::Policy(_) => vec![EventKind::PolicyChanged],
+        Key::Keeper(_) => vec![EventKind::KeeperChanged],
+    }
+}
+
+fn service_kinds(change: &Change) -> Vec<EventKind> {
     let entry = |image: &Option<Arc<Image>>| image.as_deref().and_then(Image::as_service).cloned();
     match (entry(&change.before), entry(&change.after)) {
         (None, Some(_)) => vec![EventKind::ServiceRegistered],
@@ -125,7 +182,7 @@ fn differences(before: &ServiceEntry, after: &ServiceEntry) -> Vec<EventKind> {
         || before.execution != after.execution
         || before.location != after.location
         || before.depends_on != after.depends_on;
-    let differs = [
+    where_true(&[
         (EventKind::ServiceRegistered, is_described_anew),
         (EventKind::ServiceStateChanged, before.state != after.state),
         (
@@ -136,12 +193,74 @@ fn differences(before: &ServiceEntry, after: &ServiceEntry) -> Vec<EventKind> {
             EventKind::HealthCheckResult,
             before.last_health_check != after.last_health_check,
         ),
+    ])
+}
+
+fn instance_kinds(change: &Change) -> Vec<EventKind> {
+    let entry = |image: &Option<Arc<Image>>| image.as_deref().and_then(Image::as_instance).cloned();
+    match (entry(&change.before), entry(&change.after)) {
+        (None, Some(_)) => vec![EventKind::InstanceRegistered],
+        (Some(_), None) => vec![EventKind::InstanceForgotten],
+        (Some(before), Some(after)) => {
+            let kinds = instance_differences(&before, &after);
+            if kinds.is_empty() {
+                vec![EventKind::InstanceUpdated]
+            } else {
+                kinds
+            }
+        }
+        (None, None) => Vec::new(),
+    }
+}
+
+/// The beginning or the end of a lease is one event, whatever else comes with it.
+fn instance_differences(before: &InstanceEntry, after: &InstanceEntry) -> Vec<EventKind> {
+    let began =
+        |before: Option<Timestamp>, after: Option<Timestamp>| before != after && after.is_some();
+    let turning_points = [
+        (
+            EventKind::InstanceRegistered,
+            before.fencing_revision != after.fencing_revision,
+        ),
+        (
+            EventKind::InstanceDeregistered,
+            began(before.stopped_at, after.stopped_at),
+        ),
+        (
+            EventKind::InstanceExpired,
+            began(before.expired_at, after.expired_at),
+        ),
+        (
+            EventKind::InstanceSuspected,
+            began(before.suspect_since, after.suspect_since),
+        ),
     ];
-    differs
-        .into_iter()
-        .filter(|(_, differs)| *differs)
-        .map(|(kind, _)| kind)
-        .collect()
+    if let Some((kind, _)) = turning_points.into_iter().find(|(_, turned)| *turned) {
+        return vec![kind];
+    }
+    where_true(&[
+        (
+            EventKind::InstanceRestored,
+            before.suspect_since != after.suspect_since,
+        ),
+        (
+            EventKind::InstanceUpdated,
+            before.described() != after.described() || before.lifecycle != after.lifecycle,
+        ),
+        (
+            EventKind::InstanceHealthChanged,
+            before.last_health_check != after.last_health_check,
+        ),
+        (
+            EventKind::InstanceIntentChanged,
+            before.intent != after.intent,
+        ),
+    ])
+}
+
+fn where_true(kinds: &[(EventKind, bool)]) -> Vec<EventKind> {
+    let told = kinds.iter().filter(|(_, differs)| *differs);
+    told.map(|(kind, _)| *kind).collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Health, ServiceEntry};
+use crate::record::Record;
 
 /// Lets a service through that fits every field; an empty field fits all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,17 +32,47 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether a record fits. An instance or a policy fits by the name of its service, an instance also by its health;
+    /// what the filter asks of services alone fits none of them.
+    pub fn matches_record(&self, record: &Record) -> bool {
+        match record {
+            Record::Service(entry) => self.matches(entry),
+            Record::Instance(entry) => {
+                self.matches_name(&entry.service)
+                    && (self.health.is_empty() || self.health.contains(&entry.health()))
+                    && !self.asks_of_services()
+            }
+            Record::Policy(policy) => {
+                self.matches_name(&policy.service)
+                    && self.health.is_empty()
+                    && !self.asks_of_services()
+            }
+            Record::Keeper(_) => *self == Self::default(),
+        }
+    }
+
+    fn asks_of_services(&self) -> bool {
+        !self.states.is_empty()
+            || self.version.is_some()
+            || self.protocol.is_some()
+            || self.depends_on.is_some()
+    }
+
+    fn matches_name(&self, name: &str) -> bool {
+        (self.names.is_empty() || self.names.iter().any(|known| known == name))
+            && self
+                .prefix
+                .as_ref()
+                .is_none_or(|prefix| name.starts_with(prefix))
+    }
+
     /// Whether the entry fits.
     pub fn matches(&self, entry: &ServiceEntry) -> bool {
         let health = entry
             .last_health_check
             .as_ref()
             .map_or(Health::Unknown, |health| health.status);
-        (self.names.is_empty() || self.names.contains(&entry.name))
-            && self
-                .prefix
-                .as_ref()
-                .is_none_or(|prefix| entry.name.starts_with(prefix))
+        self.matches_name(&entry.name)
             && (self.states.is_empty()
                 || self
                     .states

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use super::command::Reply;
 use super::driver::CommandJob;
 use super::error::RegistryError;
+use super::lease::LeaseBook;
 use super::plan::{Plan, plan};
 use super::registry::Shared;
 use super::view::View;
 use crate::key::Key;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::log::{Change, Commit};
-use crate::model::Name;
 use crate::record::Image;
 use crate::time::Timestamp;
 use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Transaction};
@@ -27,8 +27,10 @@ pub(super) struct Group {
     planned: Vec<(CommandJob, Decision)>,
     left_over: Vec<CommandJob>,
     bytes: usize,
-    /// Which transaction of the group last changed a service.
-    changed_by: HashMap<Name, u32>,
+    /// Which transaction of the group last changed a record.
+    changed_by: HashMap<Key, u32>,
+    /// Whether others commit between, so that a record that names its revision needs it made sure.
+    is_shared: bool,
 }
 
 /// What the plan of a command came to, as of its place in the group.
@@ -36,13 +38,23 @@ pub(super) struct Group {
 enum Decision {
     /// Its transaction, by index.
     Commit(usize, Reply),
-    /// Nothing to commit; with the time of a health report that said nothing new.
-    Reply(Reply, Option<Timestamp>),
+    /// Nothing to commit.
+    Reply(Reply, Sign),
     Refuse(RegistryError),
 }
 
+/// What a command that commits nothing shows.
+#[derive(Debug, Clone, Copy)]
+enum Sign {
+    None,
+    /// A health report says what is known, at that time.
+    Confirmed(Timestamp),
+    /// The instance lives.
+    Renewed,
+}
+
 impl Group {
-    pub(super) fn plan(view: &View, jobs: Vec<CommandJob>) -> Self {
+    pub(super) fn plan(view: &View, jobs: Vec<CommandJob>, is_shared: bool) -> Self {
         let mut group = Self {
             view: view.clone(),
             transactions: Vec::with_capacity(jobs.len()),
@@ -51,6 +63,7 @@ impl Group {
             left_over: Vec::new(),
             bytes: 0,
             changed_by: HashMap::new(),
+            is_shared,
         };
         for job in jobs {
             group.add(job);
@@ -61,57 +74,67 @@ impl Group {
     fn add(&mut self, job: CommandJob) {
         let decision = match plan(&self.view, &job.command) {
             Err(error) => Decision::Refuse(error),
-            Ok(Plan::Unchanged(name)) => Decision::Reply(self.reply(&name, false), None),
-            Ok(Plan::Confirmed(name, at)) => Decision::Reply(self.reply(&name, false), Some(at)),
-            Ok(Plan::Put(_, image)) if self.bytes + image.body_bytes() > GROUP_BYTES_MAX => {
+            Ok(Plan::Unchanged(key)) => self.reply(&key, Sign::None),
+            Ok(Plan::Confirmed(key, at)) => self.reply(&key, Sign::Confirmed(at)),
+            Ok(Plan::Renewed(key)) => self.reply(&key, Sign::Renewed),
+            Ok(Plan::Put(image) | Plan::PutNext(image))
+                if self.bytes + image.body_bytes() > GROUP_BYTES_MAX =>
+            {
                 self.left_over.push(job);
                 return;
             }
-            Ok(Plan::Put(name, image)) => self.change(&job, &name, Some(image)),
-            Ok(Plan::Delete(name)) => self.change(&job, &name, None),
+            Ok(Plan::Put(image)) => self.change(&job, &image.key().clone(), Some(image), false),
+            Ok(Plan::PutNext(image)) => self.change(&job, &image.key().clone(), Some(image), true),
+            Ok(Plan::Delete(key)) => self.change(&job, &key, None, false),
         };
         self.planned.push((job, decision));
     }
 
-    fn reply(&self, name: &Name, is_changed: bool) -> Reply {
-        Reply {
-            revision: self.view.revision(),
-            is_changed,
-            service: self.view.get(name).cloned(),
-        }
+    fn reply(&self, key: &Key, sign: Sign) -> Decision {
+        let reply = Reply::of(&self.view, key, self.view.revision(), false);
+        Decision::Reply(reply, sign)
     }
 
-    fn change(&mut self, job: &CommandJob, name: &Name, after: Option<Arc<Image>>) -> Decision {
+    fn change(
+        &mut self,
+        job: &CommandJob,
+        key: &Key,
+        after: Option<Arc<Image>>,
+        is_next: bool,
+    ) -> Decision {
         let index = self.transactions.len();
-        let change = self.view.change_to(name, after);
+        let change = self.view.change_to(key.clone(), after);
         let mutation = match &change.after {
             Some(image) => Mutation::Put(Arc::clone(image)),
             None => Mutation::Delete(change.key.clone()),
         };
+        let mut preconditions = vec![self.as_seen(key)];
+        if is_next && self.is_shared {
+            preconditions.push(Precondition::HeadIs(self.view.revision()));
+        }
         self.bytes += change.after.as_deref().map_or(0, Image::body_bytes);
         self.transactions.push(Transaction {
             id: job.command.id,
-            preconditions: vec![self.as_seen(name, &change.key)],
+            preconditions,
             mutations: vec![mutation],
             cause: job.command.cause(),
         });
         self.apply(job, change);
-        self.changed_by.insert(
-            name.clone(),
-            u32::try_from(index).expect("a group is bounded"),
-        );
-        Decision::Commit(index, self.reply(name, true))
+        let place = u32::try_from(index).expect("a group is bounded");
+        self.changed_by.insert(key.clone(), place);
+        let revision = self.view.revision();
+        Decision::Commit(index, Reply::of(&self.view, key, revision, true))
     }
 
     /// The record must be what the plan saw.
-    fn as_seen(&self, name: &Name, key: &Key) -> Precondition {
+    fn as_seen(&self, key: &Key) -> Precondition {
         // One that the group deleted is absent like any other, whoever modified it last.
-        let Some(service) = self.view.get(name) else {
+        let Some(record) = self.view.record(key) else {
             return Precondition::Absent(key.clone());
         };
-        match self.changed_by.get(name) {
+        match self.changed_by.get(key) {
             Some(index) => Precondition::ModifiedBy(key.clone(), *index),
-            None => Precondition::ModifiedAt(key.clone(), service.modified()),
+            None => Precondition::ModifiedAt(key.clone(), record.modified),
         }
     }
 
@@ -148,33 +171,33 @@ impl Group {
     }
 
     /// Publishes the view, answers, then tells the watches.
-    pub(super) fn publish(mut self, shared: &Shared) {
-        shared.publish(std::mem::take(&mut self.view));
+    pub(super) fn publish(mut self, shared: &Shared, leases: &mut LeaseBook) {
         let commits = std::mem::take(&mut self.commits);
-        self.settle();
+        let changes = commits.iter().map(|commit| &**commit);
+        leases.observe(&self.view, changes, &*shared.clock);
+        shared.publish(std::mem::take(&mut self.view));
+        self.settle(leases);
         shared.feed.publish(commits);
     }
 
     /// Answers as planned.
-    pub(super) fn settle(self) {
+    pub(super) fn settle(self, leases: &mut LeaseBook) {
         for (job, decision) in self.planned {
             match decision {
                 Decision::Commit(_, reply) => job.answer(Ok(reply)),
-                Decision::Reply(reply, confirmed_at) => answer_confirmed(job, reply, confirmed_at),
+                Decision::Reply(reply, sign) => answer(job, reply, sign, leases),
                 Decision::Refuse(error) => job.answer(Err(error)),
             }
         }
     }
 
     /// Answers a group that was not committed. What was planned before its first transaction stands.
-    pub(super) fn fail(self, error: &RegistryError) {
+    pub(super) fn fail(self, error: &RegistryError, leases: &mut LeaseBook) {
         let mut is_tentative = false;
         for (job, decision) in self.planned {
             is_tentative |= matches!(decision, Decision::Commit(..));
             match decision {
-                Decision::Reply(reply, confirmed_at) if !is_tentative => {
-                    answer_confirmed(job, reply, confirmed_at);
-                }
+                Decision::Reply(reply, sign) if !is_tentative => answer(job, reply, sign, leases),
                 Decision::Refuse(refusal) if !is_tentative => job.answer(Err(refusal)),
                 _ => job.answer(Err(error.clone())),
             }
@@ -198,19 +221,13 @@ impl Group {
             };
             match outcome {
                 Some(Ok(committed)) => {
-                    let service = view.get(job.command.action.service()).cloned();
-                    job.answer(Ok(Reply {
-                        revision: committed.revision,
-                        is_changed: true,
-                        service,
-                    }));
+                    let reply = job.reply_of(&view, committed.revision);
+                    job.answer(reply);
                 }
-                Some(Err(rejection)) => {
-                    match final_error(job.command.action.service(), rejection) {
-                        Some(error) => job.answer(Err(error)),
-                        None => again.push(job),
-                    }
-                }
+                Some(Err(rejection)) => match final_error(rejection) {
+                    Some(error) => job.answer(Err(error)),
+                    None => again.push(job),
+                },
                 None => again.push(job),
             }
         }
@@ -223,21 +240,21 @@ impl Group {
     }
 }
 
-fn answer_confirmed(job: CommandJob, reply: Reply, confirmed_at: Option<Timestamp>) {
-    if let (Some(service), Some(at)) = (&reply.service, confirmed_at) {
-        service.confirm(at);
+fn answer(job: CommandJob, reply: Reply, sign: Sign, leases: &mut LeaseBook) {
+    match (sign, &reply.service, &reply.instance) {
+        (Sign::Confirmed(at), Some(service), _) => service.confirm(at),
+        (Sign::Confirmed(at), _, Some(instance)) => instance.confirm(at),
+        (Sign::Renewed, _, Some(instance)) => leases.renew(instance),
+        _ => {}
     }
     job.answer(Ok(reply));
 }
 
 /// What a rejection means to the caller; none where the command must be planned again.
-fn final_error(name: &str, rejection: Rejection) -> Option<RegistryError> {
+fn final_error(rejection: Rejection) -> Option<RegistryError> {
     match rejection {
         Rejection::Precondition { .. } => None,
-        Rejection::SchemaTooNew { found, .. } => Some(RegistryError::SchemaTooNew {
-            name: name.to_owned(),
-            found,
-        }),
+        Rejection::SchemaTooNew { key, found } => Some(RegistryError::SchemaTooNew { key, found }),
         Rejection::Invalid(error) => Some(RegistryError::Invalid(error)),
     }
 }

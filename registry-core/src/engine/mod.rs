@@ -12,32 +12,50 @@
 //! saw an event of revision r reads a view of at least r.
 
 mod barrier;
+mod choose;
 mod command;
 mod config;
 mod dependencies;
 mod driver;
 mod error;
 mod event;
+mod explain;
 mod feed;
 mod filter;
 mod group;
+mod instance;
+mod instance_filter;
+mod instances;
+mod lease;
 mod load;
 mod page;
 mod plan;
 mod registry;
 mod retention;
 mod search;
+mod turns;
 mod view;
 mod watch;
 
-pub use command::{Action, Command, Context, Expect, Reply, ServicePatch};
+pub use choose::{Place, Strategy, choose};
+pub use command::{
+    Action, Command, Context, Expect, InstanceAction, InstanceChange, Reply, ServicePatch,
+};
 pub use config::EngineConfig;
 pub use dependencies::{DEPENDENCIES_LISTED_MAX, Dependencies, Dependency, Direction};
 pub use driver::Driver;
 pub use error::RegistryError;
 pub use event::{Event, EventKind};
+pub use explain::{Explanation, LeaseState, Reason};
 pub use filter::Filter;
-pub use page::{Cursor, LIST_PAGE_MAX, Page, PageRequest, take_page};
+pub use instance::Instance;
+pub use instance_filter::InstanceFilter;
+pub use instances::{Heartbeat, ResolveRequest, Resolved, register_action};
+pub use lease::{LeaseConfig, LeasePolicy};
+pub use page::{
+    Cursor, InstanceCursor, InstancePage, InstancePageRequest, LIST_PAGE_MAX, Page, PageRequest,
+    take_instances, take_page,
+};
 pub use plan::{Plan, plan};
 pub use registry::{Registry, Stats};
 pub use search::{LOG_PAGE_MAX, LOG_PAGES_READ_MAX, LogFilter, LogRequest};

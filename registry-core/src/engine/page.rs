@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use super::error::RegistryError;
 use super::filter::Filter;
+use super::instance::Instance;
+use super::instance_filter::InstanceFilter;
 use super::view::{Service, View};
 use crate::limits::PAGE_BYTES_MAX;
 use crate::model::{ModelError, Name};
@@ -22,12 +24,32 @@ pub fn take_page(
 ) -> Vec<Arc<Service>> {
     let mut services = Vec::new();
     let mut bytes = 0;
-    while services.len() < limit && bytes < PAGE_BYTES_MAX {
+    while has_room(services.len(), bytes, limit) {
         let Some(service) = found.next() else { break };
         bytes += service.record().image.body_bytes();
         services.push(Arc::clone(service));
     }
     services
+}
+
+/// Whether a page has room for one more.
+fn has_room(count: usize, bytes: usize, limit: usize) -> bool {
+    count < limit && bytes < PAGE_BYTES_MAX
+}
+
+/// The next instances of a list; as [`take_page`].
+pub fn take_instances(
+    found: &mut dyn Iterator<Item = &Arc<Instance>>,
+    limit: usize,
+) -> Vec<Arc<Instance>> {
+    let mut instances = Vec::new();
+    let mut bytes = 0;
+    while has_room(instances.len(), bytes, limit) {
+        let Some(instance) = found.next() else { break };
+        bytes += instance.record().image.body_bytes();
+        instances.push(Arc::clone(instance));
+    }
+    instances
 }
 
 /// A part of a list.
@@ -81,6 +103,70 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// A part of a list of instances.
+#[derive(Debug, Clone, Default)]
+pub struct InstancePageRequest {
+    /// Which instances.
+    pub filter: InstanceFilter,
+    /// Where the last page ended; none begins a new list.
+    pub cursor: Option<InstanceCursor>,
+    /// Most instances, 1 to [`LIST_PAGE_MAX`]; none is the most.
+    pub limit: Option<usize>,
+    /// Answer from the snapshot at hand, which another process may have overtaken.
+    pub stale: bool,
+}
+
+/// Where a page of instances ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceCursor {
+    /// The snapshot.
+    pub revision: Revision,
+    /// The service of the last instance of the page.
+    pub service: Name,
+    /// Its id.
+    pub id: Name,
+}
+
+impl fmt::Display for InstanceCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            revision,
+            service,
+            id,
+        } = self;
+        write!(f, "{revision}/{}/{service}{id}", service.len())
+    }
+}
+
+impl FromStr for InstanceCursor {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        let error = || ModelError::new("cursor", "the cursor of a page", format!("{text:?}"));
+        let mut parts = text.splitn(3, '/');
+        let mut part = || parts.next().ok_or_else(error);
+        let revision = part()?.parse().map_err(|_| error())?;
+        let length: usize = part()?.parse().map_err(|_| error())?;
+        let (service, id) = part()?.split_at_checked(length).ok_or_else(error)?;
+        Ok(Self {
+            revision,
+            service: Name::new(service).map_err(|_| error())?,
+            id: Name::new(id).map_err(|_| error())?,
+        })
+    }
+}
+
+/// One page of a list of instances.
+#[derive(Debug, Clone)]
+pub struct InstancePage {
+    /// Instances in the byte order of service and id.
+    pub instances: Vec<Arc<Instance>>,
+    /// The snapshot that every page of the list reflects.
+    pub revision: Revision,
+    /// Where the next page begins; none where this is the last.
+    pub next: Option<InstanceCursor>,
+}
+
 /// Snapshots of lists that are not read to the end yet. The oldest leaves a full set.
 #[derive(Debug)]
 pub(super) struct Pins {
@@ -130,11 +216,7 @@ impl Pins {
         view: &Arc<View>,
         request: &PageRequest,
     ) -> Result<Page, RegistryError> {
-        let limit = request.limit.unwrap_or(LIST_PAGE_MAX);
-        if !(1..=LIST_PAGE_MAX).contains(&limit) {
-            let expected = format!("1 to {LIST_PAGE_MAX}");
-            return Err(ModelError::new("limit", expected, limit.to_string()).into());
-        }
+        let limit = page_limit(request.limit)?;
         let after = request.cursor.as_ref().map(|cursor| cursor.after.as_str());
         let mut found = view
             .services_after(after)
@@ -155,4 +237,44 @@ impl Pins {
             next,
         })
     }
+
+    /// As [`read`](Self::read), of instances.
+    pub(super) fn read_instances(
+        &self,
+        view: &Arc<View>,
+        request: &InstancePageRequest,
+    ) -> Result<InstancePage, RegistryError> {
+        let limit = page_limit(request.limit)?;
+        let after = request.cursor.as_ref();
+        let after = after.map(|cursor| (cursor.service.as_str(), cursor.id.as_str()));
+        let filter = &request.filter;
+        let mut found = view
+            .instances_from(filter.service.as_deref(), after)
+            .filter(|instance| filter.matches(instance));
+        let instances = take_instances(&mut found, limit);
+        let has_more = found.next().is_some();
+        let last = instances.last().filter(|_| has_more);
+        let next = last.map(|last| InstanceCursor {
+            revision: view.revision(),
+            service: last.service().clone(),
+            id: last.id().clone(),
+        });
+        if next.is_some() {
+            self.pin(view);
+        }
+        Ok(InstancePage {
+            instances,
+            revision: view.revision(),
+            next,
+        })
+    }
+}
+
+fn page_limit(asked: Option<usize>) -> Result<usize, RegistryError> {
+    let limit = asked.unwrap_or(LIST_PAGE_MAX);
+    if (1..=LIST_PAGE_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    let expected = format!("1 to {LIST_PAGE_MAX}");
+    Err(ModelError::new("limit", expected, limit.to_string()).into())
 }

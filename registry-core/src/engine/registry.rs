@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
 use event_listener::{Event, listener};
 use serde::Serialize;
 
@@ -14,10 +14,12 @@ use super::config::EngineConfig;
 use super::driver::{CommandJob, CompactJob, Driver};
 use super::error::RegistryError;
 use super::feed::Feed;
+use super::lease::{LeaseBook, LeaseClock, LeaseCounters};
 use super::load::load;
 use super::page::{Page, PageRequest, Pins};
 use super::plan::check_context;
 use super::search::{LogRequest, search};
+use super::turns::Turns;
 use super::view::{Service, View};
 use super::watch::Watch;
 use crate::capability::{Capabilities, Writers};
@@ -72,9 +74,12 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) feed: Feed,
     pub(super) counters: Counters,
+    pub(super) lease_clock: Arc<LeaseClock>,
+    pub(super) lease_counters: Arc<LeaseCounters>,
     view: ArcSwap<View>,
     view_moved: Event,
-    pins: Pins,
+    pub(super) pins: Pins,
+    pub(super) turns: Turns,
     barrier: Barrier,
 }
 
@@ -97,6 +102,14 @@ pub struct Stats {
     pub replans: u64,
     /// Groups sent again because their outcome was unknown.
     pub resends: u64,
+    /// Leases renewed.
+    pub heartbeats: u64,
+    /// Leases that lapsed and were ended.
+    pub leases_expired: u64,
+    /// Leases that lapsed and were held back.
+    pub leases_suspected: u64,
+    /// Keepers whose leases were adopted.
+    pub keepers_adopted: u64,
 }
 
 impl Shared {
@@ -148,10 +161,23 @@ impl Registry {
         let view = load(&*store).await?;
         let (commands, waiting_commands) = async_channel::bounded(config.queue_commands_max);
         let (compactions, waiting_compactions) = async_channel::bounded(COMPACTIONS_MAX);
+        let lease_clock = Arc::new(LeaseClock::new(&*clock));
+        let lease_counters = Arc::<LeaseCounters>::default();
+        let is_shared = store.capabilities().writers == Writers::Many;
+        let mut leases = LeaseBook::new(
+            config.leases.clone(),
+            Arc::clone(&lease_clock),
+            Arc::clone(&lease_counters),
+            is_shared,
+        );
+        leases.load(&view, &store.notes().await?);
         let shared = Arc::new(Shared {
+            lease_clock,
+            lease_counters,
             feed: Feed::new(&config, view.revision()),
             pins: Pins::new(config.pinned_views_max),
             counters: Counters::default(),
+            turns: Turns::default(),
             view: ArcSwap::from_pointee(view),
             view_moved: Event::new(),
             barrier: Barrier::default(),
@@ -159,7 +185,12 @@ impl Registry {
             config,
             clock,
         });
-        let driver = Driver::new(Arc::clone(&shared), waiting_commands, waiting_compactions);
+        let driver = Driver::new(
+            Arc::clone(&shared),
+            waiting_commands,
+            waiting_compactions,
+            leases,
+        );
         Ok((
             Self {
                 shared,
@@ -184,11 +215,21 @@ impl Registry {
             replans,
             resends,
         } = &self.shared.counters;
+        let LeaseCounters {
+            heartbeats,
+            expired,
+            suspected,
+            adopted,
+        } = &*self.shared.lease_counters;
         Stats {
             commits: read(commits),
             groups: read(groups),
             replans: read(replans),
             resends: read(resends),
+            heartbeats: read(heartbeats),
+            leases_expired: read(expired),
+            leases_suspected: read(suspected),
+            keepers_adopted: read(adopted),
         }
     }
 
@@ -208,7 +249,18 @@ impl Registry {
     /// [`RegistryError`]. Dropping the future may or may not have applied the action; with an idempotency key it can be
     /// sent again.
     pub async fn submit(&self, action: Action, context: Context) -> Result<Reply, RegistryError> {
+        let answer = self.hand_over(action, context).await?;
+        answer.recv().await.map_err(|_| RegistryError::Closed)?
+    }
+
+    /// Hands an action to the driver, and answers where its answer comes.
+    pub(super) async fn hand_over(
+        &self,
+        action: Action,
+        context: Context,
+    ) -> Result<Receiver<Result<Reply, RegistryError>>, RegistryError> {
         check_context(&context)?;
+        action.key()?;
         let id = match &context.idempotency_key {
             Some(key) => TransactionId::from_idempotency_key(&context.actor, key),
             None => TransactionId::fresh(),
@@ -218,13 +270,14 @@ impl Registry {
             context,
             time: self.shared.clock.now(),
             id,
+            keeper: Arc::from(""),
         };
         let (reply, answer) = async_channel::bounded(1);
         self.commands
             .send(CommandJob { command, reply })
             .await
             .map_err(|_| RegistryError::Closed)?;
-        answer.recv().await.map_err(|_| RegistryError::Closed)?
+        Ok(answer)
     }
 
     async fn act(&self, action: Action) -> Result<Reply, RegistryError> {
@@ -330,7 +383,11 @@ impl Registry {
         self.shared.pins.read(&view, request)
     }
 
-    fn pinned(&self, revision: Revision) -> Result<Arc<View>, RegistryError> {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn pinned(&self, revision: Revision) -> Result<Arc<View>, RegistryError> {
         self.shared
             .pins
             .find(revision)

@@ -6,12 +6,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use imbl::{OrdMap, OrdSet};
 
 use super::filter::Filter;
+use super::instance::{Instance, Instances};
 use crate::head::{Anchor, Tally};
+use crate::key::Key;
 use crate::log::{Change, Commit};
-use crate::model::{HealthStatus, Name, ServiceEntry};
-use crate::record::{Image, Versioned};
+use crate::model::{HealthStatus, KeeperEntry, Name, ServiceEntry, ServicePolicy};
+use crate::record::{Image, Record, Versioned};
 use crate::revision::Revision;
 use crate::time::Timestamp;
+
+/// Adoptions that are followed: each adopter takes over what the adopted one had adopted, so that there is one at most.
+const ADOPTIONS_MAX: usize = 8;
 
 /// An immutable snapshot of the state at one revision. A clone shares everything and costs a few reference counts.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +25,11 @@ pub struct View {
     services: OrdMap<Name, Arc<Service>>,
     /// For each name, the services that depend on it. Names without a service are here, too.
     dependents: OrdMap<Name, OrdSet<Name>>,
+    /// Instances by service. A service without instances is not here.
+    instances: OrdMap<Name, Instances>,
+    instances_count: usize,
+    policies: OrdMap<Name, Versioned>,
+    keepers: OrdMap<Name, Versioned>,
     tally: Tally,
 }
 
@@ -133,6 +143,117 @@ impl View {
         self.dependents.get(name).into_iter().flatten()
     }
 
+    /// Number of instances, stopped ones included.
+    pub fn instances_len(&self) -> usize {
+        self.instances_count
+    }
+
+    /// The instance of a service with that id. Logarithmic, no allocation.
+    pub fn instance(&self, service: &str, id: &str) -> Option<&Arc<Instance>> {
+        self.instances.get(service)?.get(id)
+    }
+
+    /// The instances of a service in the byte order of their ids, stopped ones included.
+    pub fn instances_of<'a>(
+        &'a self,
+        service: &str,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> + use<'a> {
+        let instances = self.instances.get(service).into_iter();
+        instances.flat_map(|instances| instances.after(None))
+    }
+
+    /// Instances in the byte order of service and id, those after one where one is given.
+    pub fn instances_after<'a>(
+        &'a self,
+        after: Option<(&str, &str)>,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> + use<'a> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let same = after.and_then(|(service, id)| {
+            let instances = self.instances.get(service)?;
+            Some(instances.after(Some(id)))
+        });
+        let start = after.map_or(Unbounded, |(service, _)| Excluded(service));
+        let others = self.instances.range::<_, str>((start, Unbounded));
+        same.into_iter()
+            .flatten()
+            .chain(others.flat_map(|(_, instances)| instances.after(None)))
+    }
+
+    /// As [`instances_after`](Self::instances_after), of one service where one is named.
+    pub(super) fn instances_from<'a>(
+        &'a self,
+        service: Option<&str>,
+        after: Option<(&str, &str)>,
+    ) -> Box<dyn Iterator<Item = &'a Arc<Instance>> + 'a> {
+        let Some(service) = service else {
+            return Box::new(self.instances_after(after));
+        };
+        let id = after.map(|(_, id)| id);
+        match self.instances.get(service) {
+            Some(instances) => Box::new(instances.after(id)),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// Names of the services that have instances, in order, with the number of instances that have a lease.
+    pub fn services_with_instances(&self) -> impl Iterator<Item = (&Name, usize)> {
+        let services = self.instances.iter();
+        services.map(|(service, instances)| (service, instances.leased()))
+    }
+
+    /// Instances of a service that have a lease.
+    pub fn leased(&self, service: &str) -> usize {
+        self.instances.get(service).map_or(0, Instances::leased)
+    }
+
+    /// The rules for the instances of a service, where it has some of its own.
+    pub fn policy(&self, service: &str) -> Option<&ServicePolicy> {
+        match self.policies.get(service)?.image.record() {
+            Record::Policy(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
+    /// A keeper of leases.
+    pub(super) fn keeper(&self, id: &str) -> Option<&KeeperEntry> {
+        match self.keepers.get(id)?.image.record() {
+            Record::Keeper(keeper) => Some(keeper),
+            _ => None,
+        }
+    }
+
+    /// Every keeper, with the commit that last changed it, in the order of ids.
+    pub(super) fn keepers(&self) -> impl Iterator<Item = (&KeeperEntry, Revision)> {
+        self.keepers
+            .values()
+            .filter_map(|record| match record.image.record() {
+                Record::Keeper(keeper) => Some((keeper, record.modified)),
+                _ => None,
+            })
+    }
+
+    /// Who keeps the leases that name a keeper: itself, or the last one that adopted them.
+    pub(super) fn keeper_now<'a>(&'a self, id: &'a str) -> &'a str {
+        let mut now = id;
+        for _ in 0..ADOPTIONS_MAX {
+            match self.keeper(now) {
+                Some(keeper) if !keeper.adopted_by.is_empty() => now = &keeper.adopted_by,
+                _ => break,
+            }
+        }
+        now
+    }
+
+    /// The record at a key.
+    pub(super) fn record(&self, key: &Key) -> Option<&Versioned> {
+        match key {
+            Key::Service(name) => self.services.get(name).map(|service| &service.record),
+            Key::Instance { service, id } => self.instance(service, id).map(|it| it.record()),
+            Key::Policy(name) => self.policies.get(name),
+            Key::Keeper(id) => self.keepers.get(id),
+        }
+    }
+
     /// Puts a record that a store answered while the view is loaded.
     pub(super) fn load(&mut self, record: Versioned) {
         self.put(record);
@@ -158,10 +279,7 @@ impl View {
     /// Applies a commit to records that may be newer than the view's revision, as they are during a load.
     pub(super) fn catch_up(&mut self, commit: &Commit) {
         for change in &commit.changes {
-            let known = self
-                .services
-                .get(change.key.name().as_str())
-                .map(|service| service.modified());
+            let known = self.record(&change.key).map(|record| record.modified);
             if known.is_none_or(|known| known < commit.revision) {
                 self.change(commit.revision, change);
             }
@@ -172,21 +290,47 @@ impl View {
     fn change(&mut self, revision: Revision, change: &Change) {
         match &change.after {
             Some(image) => {
-                let before = self.services.get(change.key.name().as_str());
-                let created = before.map_or(revision, |service| service.created());
+                let before = self.record(&change.key);
+                let created = before.map_or(revision, |before| before.created);
                 self.put(Versioned {
                     image: Arc::clone(image),
                     created,
                     modified: revision,
                 });
             }
-            None => self.remove(change.key.name()),
+            None => self.remove(&change.key),
         }
     }
 
     fn put(&mut self, record: Versioned) {
-        let name = record.key().name().clone();
         self.tally.add(&record);
+        match record.key().clone() {
+            Key::Service(name) => self.put_service(&name, record),
+            Key::Instance { service, id } => {
+                let before = self.instances.entry(service).or_default().put(&id, record);
+                match before {
+                    Some(before) => self.tally.remove(before.record()),
+                    None => self.instances_count += 1,
+                }
+            }
+            Key::Policy(name) => {
+                let before = self.policies.insert(name, record);
+                self.discount(before.as_ref());
+            }
+            Key::Keeper(id) => {
+                let before = self.keepers.insert(id, record);
+                self.discount(before.as_ref());
+            }
+        }
+    }
+
+    fn discount(&mut self, before: Option<&Versioned>) {
+        if let Some(before) = before {
+            self.tally.remove(before);
+        }
+    }
+
+    fn put_service(&mut self, name: &Name, record: Versioned) {
         let service = Arc::new(Service::new(name.clone(), record));
         let before = self.services.insert(name.clone(), Arc::clone(&service));
         if let Some(before) = &before {
@@ -201,12 +345,41 @@ impl View {
             .map_or(&[][..], |service| &service.entry().depends_on);
         let new = &service.entry().depends_on;
         if old != new {
-            self.unlink(&name, old);
-            self.link(&name, new);
+            self.unlink(name, old);
+            self.link(name, new);
         }
     }
 
-    fn remove(&mut self, name: &Name) {
+    fn remove(&mut self, key: &Key) {
+        match key {
+            Key::Service(name) => self.remove_service(name),
+            Key::Instance { service, id } => self.remove_instance(service, id),
+            Key::Policy(name) => {
+                let before = self.policies.remove(name);
+                self.discount(before.as_ref());
+            }
+            Key::Keeper(id) => {
+                let before = self.keepers.remove(id);
+                self.discount(before.as_ref());
+            }
+        }
+    }
+
+    fn remove_instance(&mut self, service: &Name, id: &Name) {
+        let Some(instances) = self.instances.get_mut(service) else {
+            return;
+        };
+        let before = instances.remove(id);
+        if instances.is_empty() {
+            self.instances.remove(service);
+        }
+        if let Some(before) = before {
+            self.instances_count -= 1;
+            self.tally.remove(before.record());
+        }
+    }
+
+    fn remove_service(&mut self, name: &Name) {
         if let Some(service) = self.services.remove(name) {
             self.tally.remove(&service.record);
             self.unlink(name, &service.entry().depends_on);
@@ -239,16 +412,9 @@ impl View {
     }
 
     /// The change that putting or deleting would be, as of this view.
-    pub(super) fn change_to(&self, name: &Name, after: Option<Arc<Image>>) -> Change {
-        let before = self
-            .services
-            .get(name.as_str())
-            .map(|service| Arc::clone(&service.record.image));
-        Change {
-            key: crate::Key::Service(name.clone()),
-            before,
-            after,
-        }
+    pub(super) fn change_to(&self, key: Key, after: Option<Arc<Image>>) -> Change {
+        let before = self.record(&key).map(|record| Arc::clone(&record.image));
+        Change { key, before, after }
     }
 
     /// Checks that the view adds up to what the store says.

@@ -22,9 +22,11 @@ const DEFAULT_LEASE_TTL: Span = Span::from_secs(90);
 ///
 /// ```
 /// use registry_core::model::InstanceSpec;
+/// use registry_core::{Revision, Timestamp};
 ///
 /// let spec = InstanceSpec::new("ingester", "ingester-7", "10.0.0.7", 9100);
-/// assert!(spec.validate().is_ok());
+/// let entry = spec.start(1, Revision(1), Timestamp::default());
+/// assert!(entry.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(expecting = "an instance: an object with service, address and port")]
@@ -260,6 +262,23 @@ impl InstanceSpec {
 }
 
 impl InstanceEntry {
+    /// What it says of itself.
+    pub fn described(&self) -> InstanceSpec {
+        InstanceSpec {
+            service: self.service.clone(),
+            instance_id: self.instance_id.clone(),
+            address: self.address.clone(),
+            port: self.port,
+            zone: self.zone.clone(),
+            region: self.region.clone(),
+            weight: self.weight,
+            tags: self.tags.clone(),
+            metadata: self.metadata.clone(),
+            version: self.version.clone(),
+            lease_ttl: self.lease_ttl,
+        }
+    }
+
     /// Whether it was deregistered or removed.
     pub fn is_stopped(&self) -> bool {
         self.stopped_at.is_some()

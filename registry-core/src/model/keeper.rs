@@ -4,15 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{ModelError, check_present, check_text};
 use crate::limits::NAME_BYTES_MAX;
-use crate::time::Timestamp;
 
 /// A process that keeps leases, or kept them until another one adopted them. Its id is its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeeperEntry {
     /// Its id, new with every opening of the store.
     pub id: String,
-    /// When it began.
-    pub started_at: Timestamp,
     /// The keeper that has its leases now; empty while it has them itself.
     #[serde(default)]
     pub adopted_by: String,

@@ -33,15 +33,17 @@ fn come_to(view: &View, action: Action) -> String {
         context: Context::default(),
         time: TIME,
         id: TransactionId([7; 16]),
+        keeper: "".into(),
     };
     match plan(view, &command) {
-        Ok(Plan::Put(name, image)) => {
+        Ok(Plan::Put(image)) => {
             let entry = image.as_service().unwrap();
-            format!("put {name} {} {}", entry.version, entry.state.as_str())
+            let (name, version, state) = (&entry.name, &entry.version, entry.state.as_str());
+            format!("put {name} {version} {state}")
         }
-        Ok(Plan::Delete(name)) => format!("delete {name}"),
-        Ok(Plan::Unchanged(name)) => format!("unchanged {name}"),
-        Ok(Plan::Confirmed(name, at)) => format!("confirmed {name} at {at}"),
+        Ok(Plan::Delete(key)) => format!("delete {}", key.name()),
+        Ok(Plan::Unchanged(key)) => format!("unchanged {}", key.name()),
+        Ok(Plan::Confirmed(key, at)) => format!("confirmed {} at {at}", key.name()),
         Ok(other) => format!("{other:?}"),
         Err(error) => error.to_string(),
     }

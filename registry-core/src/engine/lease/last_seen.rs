@@ -1,0 +1,121 @@
+//! `last_seen` beside the log: saved now and then, in blocks, so that a restart forgets little of it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::LeaseConfig;
+use crate::engine::view::View;
+use crate::limits::NOTE_BYTES_MAX;
+use crate::model::Name;
+use crate::revision::Revision;
+use crate::store::Note;
+
+/// First byte of a block, which says how the rest is read.
+const FORM: u8 = 1;
+/// Bytes of one lease: its fencing revision and the wall time in nanoseconds, little endian.
+const LEASE_BYTES: usize = 16;
+/// Leases in one block.
+const BLOCK_LEASES: usize = (NOTE_BYTES_MAX - 1) / LEASE_BYTES;
+const PREFIX: &str = "last_seen/";
+
+/// What is being saved, and what was saved before.
+#[derive(Debug)]
+pub(super) struct LastSeen {
+    interval_ms: u64,
+    keeper: String,
+    next_ms: u64,
+    /// Where a save that is under way has got to.
+    under_way: Option<Progress>,
+    /// Blocks of the save before, and of other keepers, that are to be deleted unless they are written again.
+    stale: HashSet<String>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    after: Option<(Name, Name)>,
+    blocks: usize,
+}
+
+impl LastSeen {
+    pub(super) fn new(config: &LeaseConfig, keeper: &str) -> Self {
+        let interval_ms = u64::try_from(config.last_seen_interval.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            interval_ms,
+            keeper: keeper.to_owned(),
+            next_ms: interval_ms,
+            under_way: None,
+            stale: HashSet::new(),
+        }
+    }
+
+    /// Reads what was saved: wall times in nanoseconds by fencing revision. A block that cannot be read is as one that
+    /// was lost.
+    pub(super) fn read(&mut self, notes: &[Note]) -> HashMap<Revision, i64> {
+        let blocks = notes.iter().filter(|note| note.name.starts_with(PREFIX));
+        let mut seen = HashMap::new();
+        for Note { name, content } in blocks {
+            self.stale.insert(name.clone());
+            let Some((&FORM, leases)) = content.split_first() else {
+                continue;
+            };
+            let (leases, _) = leases.as_chunks::<LEASE_BYTES>();
+            for lease in leases {
+                let (fencing, nanos) = lease.split_at(LEASE_BYTES / 2);
+                let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+                seen.insert(Revision(number(fencing)), number(nanos).cast_signed());
+            }
+        }
+        seen
+    }
+
+    /// The next notes to write, where some are due: one block at a time, so that no tick takes long.
+    pub(super) fn due(&mut self, view: &View, now_ms: u64) -> Vec<Note> {
+        if self.under_way.is_none() {
+            if now_ms < self.next_ms {
+                return Vec::new();
+            }
+            self.next_ms = now_ms.saturating_add(self.interval_ms);
+            self.under_way = Some(Progress::default());
+        }
+        let progress = self.under_way.get_or_insert_default();
+        let after = progress.after.as_ref();
+        let after = after.map(|(service, id)| (service.as_str(), id.as_str()));
+        let mut content = vec![FORM];
+        let mut last = None;
+        for instance in view.instances_after(after) {
+            let Some(lease) = instance.lease() else {
+                continue;
+            };
+            content.extend(lease.fencing_revision().0.to_le_bytes());
+            content.extend(lease.last_seen().as_nanos().to_le_bytes());
+            last = Some((instance.service().clone(), instance.id().clone()));
+            if content.len() > (BLOCK_LEASES - 1) * LEASE_BYTES + 1 {
+                break;
+            }
+        }
+        if last.is_none() {
+            self.under_way = None;
+            return self.delete_stale(view);
+        }
+        let name = format!("{PREFIX}{}/{}", self.keeper, progress.blocks);
+        progress.blocks += 1;
+        progress.after = last;
+        self.stale.remove(&name);
+        vec![Note { name, content }]
+    }
+
+    /// Blocks that this save did not write: its own of before, and those of keepers that are gone.
+    fn delete_stale(&mut self, view: &View) -> Vec<Note> {
+        let own = self.keeper.as_str();
+        let is_ours = |name: &String| {
+            let keeper = name[PREFIX.len()..]
+                .rsplit_once('/')
+                .map_or("", |(id, _)| id);
+            own.is_empty() || view.keeper_now(keeper) == own
+        };
+        let note = |name: String| Note {
+            name,
+            content: Vec::new(),
+        };
+        self.stale.extract_if(is_ours).map(note).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! Plans of what is asked of a service.
+
+use super::{Plan, check, check_schema, put};
+use crate::engine::command::Expect;
+use crate::engine::error::RegistryError;
+use crate::engine::view::View;
+use crate::key::Key;
+use crate::model::{HealthStatus, ServiceEntry};
+use crate::record::{Record, Versioned};
+
+pub(super) fn register(
+    view: &View,
+    entry: &ServiceEntry,
+    expect: Expect,
+) -> Result<Plan, RegistryError> {
+    let key = Key::service(&entry.name)?;
+    let found = view.record(&key);
+    check(&key, found, expect)?;
+    put(&key, found, Record::Service(entry.clone()))
+}
+
+pub(super) fn change(
+    view: &View,
+    name: &str,
+    expect: Expect,
+    edit: impl FnOnce(&mut ServiceEntry),
+) -> Result<Plan, RegistryError> {
+    let key = Key::service(name)?;
+    let (record, entry) = existing(view, &key)?;
+    check(&key, Some(record), expect)?;
+    let mut entry = entry.clone();
+    edit(&mut entry);
+    put(&key, Some(record), Record::Service(entry))
+}
+
+pub(super) fn report_health(
+    view: &View,
+    name: &str,
+    health: &HealthStatus,
+    expect: Expect,
+) -> Result<Plan, RegistryError> {
+    let key = Key::service(name)?;
+    let (record, entry) = existing(view, &key)?;
+    let known = entry.last_health_check.as_ref();
+    if known.is_some_and(|known| known.says_the_same_as(health)) {
+        check(&key, Some(record), expect)?;
+        return Ok(Plan::Confirmed(key, health.checked_at));
+    }
+    change(view, name, expect, |entry| {
+        entry.last_health_check = Some(health.clone());
+    })
+}
+
+pub(super) fn deregister(view: &View, name: &str, expect: Expect) -> Result<Plan, RegistryError> {
+    let key = Key::service(name)?;
+    let (record, _) = existing(view, &key)?;
+    check(&key, Some(record), expect)?;
+    check_schema(&key, record)?;
+    Ok(Plan::Delete(key))
+}
+
+fn existing<'a>(
+    view: &'a View,
+    key: &Key,
+) -> Result<(&'a Versioned, &'a ServiceEntry), RegistryError> {
+    let found = view.record(key);
+    let entry = found.and_then(|record| Some((record, record.image.as_service()?)));
+    entry.ok_or_else(|| RegistryError::UnknownService {
+        name: key.name().to_string(),
+    })
+}

@@ -1,0 +1,157 @@
+//! Answers as responses: status, entity tag, error envelope.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use registry_api::{Answer, ErrorCode, ErrorInfo};
+use registry_core::Revision;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::shape::{Shape, Tag};
+
+/// Carries the revision that an answer reflects.
+pub(crate) const REVISION: HeaderName = HeaderName::from_static("x-registry-revision");
+/// Carries the name of a request.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Seconds that a peer is asked to wait where it asked too much.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// The error envelope of every face.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: &'a ErrorInfo,
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(value).expect("answers have string keys and no failing parts");
+    body(status, "application/json", text)
+}
+
+/// An answer of a media type.
+pub(crate) fn body(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let media_type = HeaderValue::from_static(media_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, media_type);
+    response
+}
+
+/// An error in its envelope, with the headers that belong to it.
+pub(crate) fn refusal(error: &ErrorInfo) -> Response {
+    let status = StatusCode::from_u16(error.code.http_status())
+        .expect("the table of errors has valid statuses");
+    let mut response = json(status, &Envelope { error });
+    let headers = response.headers_mut();
+    if matches!(
+        error.code,
+        ErrorCode::RateLimited
+            | ErrorCode::Overloaded
+            | ErrorCode::ShuttingDown
+            | ErrorCode::StoreUnavailable
+            | ErrorCode::OutcomeUnknown
+    ) {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+    }
+    if error.code == ErrorCode::Unauthorized {
+        let bearer = HeaderValue::from_static("Bearer");
+        headers.insert(header::WWW_AUTHENTICATE, bearer);
+    }
+    if error.code == ErrorCode::UpgradeRequired {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    response
+}
+
+/// The answer of an action.
+pub(crate) fn of_action(shape: &Shape, answer: Answer, asked: &HeaderMap) -> Response {
+    let Answer { data, revision } = answer;
+    let tag = tag(shape, &data, revision);
+    let is_known = tag.as_ref().is_some_and(|tag| knows(asked, tag));
+    let mut response = if is_known {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        let status = if is_created(shape, &data, revision) {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        };
+        body(status, "application/json", part(shape, data))
+    };
+    let headers = response.headers_mut();
+    headers.insert(REVISION, revision.0.into());
+    if let Some(tag) = tag {
+        let tag = HeaderValue::from_str(&tag).expect("a number in quotes is a legal header");
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// The fields of an answer that a route gives.
+fn part(shape: &Shape, data: Box<RawValue>) -> String {
+    if shape.part.is_empty() {
+        return Box::<str>::from(data).into();
+    }
+    let mut all: Map<String, Value> =
+        serde_json::from_str(data.get()).expect("an answer with parts is an object");
+    all.retain(|field, _| shape.part.contains(&field.as_str()));
+    Value::Object(all).to_string()
+}
+
+/// The entity tag of an answer. That of a view is weak: a repeated health report moves a time in it and no revision.
+fn tag(shape: &Shape, data: &RawValue, revision: Revision) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Record {
+        revision: Revision,
+    }
+    match shape.tag {
+        Tag::None => None,
+        Tag::View => Some(format!("W/\"{revision}\"")),
+        Tag::Record => {
+            let record: Record = serde_json::from_str(data.get()).ok()?;
+            Some(format!("\"{}\"", record.revision))
+        }
+    }
+}
+
+/// Whether the asker has what the tag names.
+fn knows(asked: &HeaderMap, tag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    asked
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| known.trim() == "*" || opaque(known) == opaque(tag))
+}
+
+/// Whether a write made its record.
+fn is_created(shape: &Shape, data: &RawValue, revision: Revision) -> bool {
+    #[derive(Deserialize)]
+    struct Made {
+        created_revision: Revision,
+    }
+    #[derive(Deserialize)]
+    struct Written {
+        changed: bool,
+        #[serde(default)]
+        service: Option<Made>,
+    }
+    shape.is_write()
+        && serde_json::from_str::<Written>(data.get()).is_ok_and(|written| {
+            let made = written.service;
+            written.changed && made.is_some_and(|made| made.created_revision == revision)
+        })
+}

@@ -1,0 +1,169 @@
+//! One connection, from its first byte to its end.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use registry_api::{ErrorCode, Peer};
+use registry_ws::Admission;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+use crate::answer::refusal;
+use crate::server::HttpServer;
+use crate::stalling::Stalling;
+
+/// Time for a peer that was told the end to hear it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionEnd {
+    /// There were as many connections as allowed.
+    #[error("connections_max is reached")]
+    TooMany,
+    /// The head of a request took too long.
+    #[error("the head of a request took longer than header_timeout")]
+    HeaderTimeout,
+    /// The protocol was violated, or the stream failed.
+    #[error("{0}")]
+    Failed(#[from] hyper::Error),
+    /// It ended as a WebSocket.
+    #[error("{0}")]
+    WebSocket(#[from] registry_ws::ConnectionEnd),
+}
+
+/// What the requests of one connection share.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The other end, with its credentials where it is a process on this machine.
+    pub(crate) peer: Peer,
+    admission: Mutex<Option<Admission>>,
+}
+
+impl Link {
+    /// Has the connection go on as a WebSocket once the answer is sent.
+    pub(crate) fn upgrade_with(&self, admission: Admission) {
+        *self.admission() = Some(admission);
+    }
+
+    fn admission(&self) -> std::sync::MutexGuard<'_, Option<Admission>> {
+        self.admission
+            .lock()
+            .expect("nothing panics while it holds the admission")
+    }
+}
+
+pub(crate) async fn handle<S>(
+    server: &HttpServer,
+    stream: S,
+    peer: Peer,
+) -> Result<(), ConnectionEnd>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = server.shared();
+    let mut stream = Stalling::new(stream, shared.config.write_timeout);
+    let Some(place) = server.place() else {
+        let error = shared.error(ErrorCode::Overloaded, "connections_max is reached");
+        say(&mut stream, "503 Service Unavailable", refusal(&error)).await;
+        linger(&mut stream).await;
+        return Err(ConnectionEnd::TooMany);
+    };
+    let link = Arc::new(Link {
+        peer,
+        admission: Mutex::default(),
+    });
+    let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
+        let (server, link) = (server.clone(), Arc::clone(&link));
+        let request = request.map(axum::body::Body::new);
+        Box::pin(async move { Ok::<_, Infallible>(server.respond(request, link).await) })
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.config.header_timeout)
+        .max_buf_size(shared.config.header_bytes_max)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut is_told = false;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            () = shared.closing(), if !is_told => {
+                is_told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    let admission = link.admission().take();
+    match (ended, admission) {
+        (Ok(()), Some(admission)) => {
+            let read = parts.read_buf.to_vec();
+            let handler = shared
+                .ws
+                .upgraded(stream.compat(), read, peer, place, admission);
+            Ok(handler.handle().await?)
+        }
+        (Ok(()), None) => {
+            linger(&mut stream).await;
+            Ok(())
+        }
+        (Err(error), _) if error.is_timeout() => {
+            // A connection that lies idle has asked nothing, so it is told nothing.
+            if !parts.read_buf.is_empty() {
+                let message = "the head of the request took longer than header_timeout";
+                let error = shared.error(ErrorCode::RequestTimeout, message);
+                say(&mut stream, "408 Request Timeout", refusal(&error)).await;
+            }
+            linger(&mut stream).await;
+            Err(ConnectionEnd::HeaderTimeout)
+        }
+        (Err(error), _) => {
+            linger(&mut stream).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Answers a connection whose request was never read.
+async fn say<S>(stream: &mut S, status: &str, response: axum::response::Response)
+where
+    S: AsyncWrite + Unpin,
+{
+    let (head, body) = response.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return;
+    };
+    let mut text = format!("HTTP/1.1 {status}\r\nconnection: close\r\n");
+    for (name, value) in &head.headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(&body);
+    // Nothing more can be told where this fails.
+    drop(stream.write_all(&bytes).await);
+}
+
+/// Takes what the peer still sends until it hears that this is the end: a stream that is dropped with something unread
+/// is reset, and the peer would not hear why.
+async fn linger<S>(stream: &mut S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let heard = async {
+        // Nothing more can be told where this fails.
+        drop(stream.shutdown().await);
+        let mut ignored = [0; 4096];
+        while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+    };
+    drop(tokio::time::timeout(LINGER, heard).await);
+}

@@ -1,0 +1,179 @@
+//! The way of a request: authorise, limit, read, ask the command layer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{StatusCode, header, request};
+use axum::response::Response;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use registry_api::{Caller, ErrorCode, ErrorInfo};
+use registry_ws::RequestHead;
+
+use crate::server::{Asked, Shared};
+use crate::shape::Shape;
+use crate::watch::watch;
+use crate::{answer, ops, request as turn};
+
+/// The path template that a request took: the only part of a path that goes into metrics and spans.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteLabel(pub(crate) &'static str);
+
+/// Answers a request for an action.
+pub(crate) async fn action(
+    shared: &Arc<Shared>,
+    shape: &Shape,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let answered = match read_path(shared, path) {
+        Ok(_) if shape.action.name == "subscribe" => watch(shared, shape, &head).await,
+        Ok(path) => answer_action(shared, shape, &path, &head, body).await,
+        Err(error) => Err(error),
+    };
+    let mut response = answered.unwrap_or_else(|error| shared.refusal(&head.extensions, error));
+    response
+        .extensions_mut()
+        .insert(RouteLabel(shape.route.path));
+    response
+}
+
+async fn answer_action(
+    shared: &Shared,
+    shape: &Shape,
+    path: &[(String, String)],
+    head: &request::Parts,
+    body: Body,
+) -> Result<Response, ErrorInfo> {
+    let caller = admit(shared, shape, head)?;
+    let _place = shared.begin_request()?;
+    let body = read_body(shared, head, body).await?;
+    let parts = turn::Parts {
+        path,
+        query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        body: &body,
+    };
+    let params = turn::params(shape, parts)
+        .map_err(|turn::Refused(code, message)| shared.error(code, message))?;
+    let answer = shared.api.call(shape.action.name, &params, &caller).await?;
+    Ok(answer::of_action(shape, answer, &head.headers))
+}
+
+/// Finds out who asks, and whether a browser asks for a foreign page.
+pub(crate) fn admit(
+    shared: &Shared,
+    shape: &Shape,
+    head: &request::Parts,
+) -> Result<Caller, ErrorInfo> {
+    let now = shared.api.now();
+    let asks = RequestHead {
+        path: head.uri.path(),
+        headers: &head.headers,
+    };
+    let config = shared.ws.config();
+    let caller = config.authenticator.authenticate(asks.token(), now)?;
+    if shape.is_write() {
+        asks.check_origin(&config.origins)
+            .map_err(|turned| shared.error(ErrorCode::Forbidden, turned.message))?;
+    }
+    caller.check(shape.action.effect, now)?;
+    Ok(caller)
+}
+
+fn read_path(
+    shared: &Shared,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+) -> Result<Vec<(String, String)>, ErrorInfo> {
+    let path =
+        path.map_err(|error| shared.error(ErrorCode::BadRequest, format!("path: {error}")))?;
+    Ok(path
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+async fn read_body(
+    shared: &Shared,
+    head: &request::Parts,
+    body: Body,
+) -> Result<Vec<u8>, ErrorInfo> {
+    let bytes_max = shared.config.body_bytes_max;
+    let too_large = || {
+        let message = format!("body: expected at most {bytes_max} bytes (body_bytes_max)");
+        shared.error(ErrorCode::LimitExceeded, message)
+    };
+    let announced = head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    // Told before the body is read: a client that waits for 100 sends nothing then.
+    if announced.is_some_and(|announced| announced > bytes_max) {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(
+        shared.config.body_timeout,
+        Limited::new(body, bytes_max).collect(),
+    );
+    match read.await {
+        Ok(Ok(read)) => Ok(read.to_bytes().into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(shared.error(ErrorCode::BadRequest, format!("body: {error}"))),
+        Err(_) => Err(shared.error(
+            ErrorCode::RequestTimeout,
+            "the body took longer than body_timeout",
+        )),
+    }
+}
+
+/// The root: a WebSocket where one is asked for, else a pointer to what there is.
+pub(crate) async fn root(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if asks_for_websocket(&request) {
+        return open_websocket(&shared, &request);
+    }
+    ops::root()
+}
+
+/// Opens a WebSocket.
+pub(crate) async fn websocket(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if asks_for_websocket(&request) {
+        return open_websocket(&shared, &request);
+    }
+    let message = "expected a request to open a WebSocket";
+    shared.refuse(&request, ErrorCode::UpgradeRequired, message)
+}
+
+fn head_of(request: &Request) -> RequestHead<'_> {
+    RequestHead {
+        path: request.uri().path(),
+        headers: request.headers(),
+    }
+}
+
+fn asks_for_websocket(request: &Request) -> bool {
+    head_of(request).asks_for_websocket()
+}
+
+fn open_websocket(shared: &Shared, request: &Request) -> Response {
+    let admission = match shared.ws.admit(head_of(request)) {
+        Ok(admission) => admission,
+        Err(turned) => {
+            let code = match turned.status {
+                StatusCode::UNAUTHORIZED => ErrorCode::Unauthorized,
+                StatusCode::FORBIDDEN => ErrorCode::Forbidden,
+                StatusCode::NOT_FOUND => ErrorCode::UnknownRoute,
+                _ => ErrorCode::BadRequest,
+            };
+            return shared.refuse(request, code, turned.message);
+        }
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().extend(admission.headers.clone());
+    if let Some(asked) = request.extensions().get::<Asked>() {
+        asked.link.upgrade_with(admission);
+    }
+    response
+}

@@ -1,0 +1,22 @@
+//! The HTTP face: every action of the table over REST, and the WebSocket face on the same port.
+//!
+//! The library spawns nothing: [`HttpServer::handle`] is one connection from its first byte to its end, and the
+//! application runs it on tokio.
+
+mod answer;
+mod config;
+mod connection;
+mod duration;
+mod entry;
+mod ops;
+mod request;
+mod router;
+mod server;
+mod shape;
+mod stalling;
+mod watch;
+
+pub use config::HttpConfig;
+pub use connection::ConnectionEnd;
+pub use ops::OPERATIONAL;
+pub use server::HttpServer;

@@ -1,0 +1,199 @@
+//! The HTTP face of one registry.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Extensions, HeaderMap, HeaderValue};
+use axum::response::Response;
+use registry_api::{Api, ErrorCode, ErrorInfo, Peer};
+use registry_ws::{Place, WsServer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::answer::{REQUEST_ID, REVISION, refusal};
+use crate::config::HttpConfig;
+use crate::connection::{self, ConnectionEnd, Link};
+use crate::entry::RouteLabel;
+use crate::router;
+
+/// Longest name that a client may give a request, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The HTTP face of one registry, with the WebSocket face on the same connections. A clone is cheap.
+#[derive(Debug, Clone)]
+pub struct HttpServer {
+    shared: Arc<Shared>,
+    router: Router,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) api: Api,
+    pub(crate) ws: WsServer,
+    pub(crate) config: HttpConfig,
+    closing: watch::Sender<bool>,
+    in_flight: Arc<Semaphore>,
+    pub(crate) watches: Arc<Semaphore>,
+}
+
+/// What is known of a request beside what it says.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) id: Arc<str>,
+    pub(crate) link: Arc<Link>,
+}
+
+impl Shared {
+    pub(crate) fn error(&self, code: ErrorCode, message: impl Into<String>) -> ErrorInfo {
+        ErrorInfo::new(code, message, self.api.now())
+    }
+
+    /// An error as the answer to a request of which these extensions are known.
+    pub(crate) fn refusal(&self, asked: &Extensions, mut error: ErrorInfo) -> Response {
+        if let Some(asked) = asked.get::<Asked>() {
+            error = error.for_request(&asked.id);
+        }
+        refusal(&error)
+    }
+
+    /// An error of the table as the answer to a request.
+    pub(crate) fn refuse(
+        &self,
+        request: &Request,
+        code: ErrorCode,
+        message: impl Into<String>,
+    ) -> Response {
+        self.refusal(request.extensions(), self.error(code, message))
+    }
+
+    /// A place among the requests under way.
+    pub(crate) fn begin_request(&self) -> Result<OwnedSemaphorePermit, ErrorInfo> {
+        let place = Arc::clone(&self.in_flight).try_acquire_owned();
+        place.map_err(|_| {
+            let message = format!(
+                "requests_in_flight_max is {}, all under way",
+                self.config.requests_in_flight_max
+            );
+            self.error(ErrorCode::Overloaded, message)
+        })
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Waits until the face is closed.
+    pub(crate) async fn closing(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender lives as long as this.
+        drop(closing.wait_for(|is_closing| *is_closing).await);
+    }
+}
+
+impl HttpServer {
+    /// The face of the registry behind `ws`, whose connections, tokens and origins it shares.
+    pub fn new(ws: WsServer, config: HttpConfig) -> Self {
+        let shared = Arc::new(Shared {
+            api: ws.api().clone(),
+            closing: watch::Sender::new(false),
+            in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
+            watches: Arc::new(Semaphore::new(config.watches_max)),
+            ws,
+            config,
+        });
+        let router = router::build(Arc::clone(&shared));
+        Self { shared, router }
+    }
+
+    /// The bounds.
+    pub fn config(&self) -> &HttpConfig {
+        &self.shared.config
+    }
+
+    /// Connections that are open now, WebSockets among them.
+    pub fn connections(&self) -> usize {
+        self.shared.ws.connections()
+    }
+
+    /// Watches that are open now, streams of events and polls that wait.
+    pub fn watches(&self) -> usize {
+        self.shared.config.watches_max - self.shared.watches.available_permits()
+    }
+
+    /// Ends every connection after the requests under way were answered; streams of events and WebSockets end at once.
+    pub fn begin_close(&self) {
+        self.shared.closing.send_replace(true);
+        self.shared.ws.begin_close();
+    }
+
+    /// Handles a connection to its end, as a WebSocket from where it becomes one. Dropping the future ends it at once.
+    ///
+    /// # Errors
+    /// [`ConnectionEnd`] where it was not closed in order.
+    pub async fn handle<S>(&self, stream: S, peer: impl Into<Peer>) -> Result<(), ConnectionEnd>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        connection::handle(self, stream, peer.into()).await
+    }
+
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.shared.ws.place()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Answers one request.
+    pub(crate) async fn respond(&self, mut request: Request, link: Arc<Link>) -> Response {
+        let id = request_id(request.headers());
+        let span = tracing::info_span!(
+            "request",
+            request_id = &*id,
+            peer_addr = %link.peer,
+            method = %request.method(),
+            route = tracing::field::Empty,
+            status = tracing::field::Empty,
+        );
+        let asked = Asked {
+            id: Arc::clone(&id),
+            link,
+        };
+        request.extensions_mut().insert(asked);
+        let routed = self.router.clone().oneshot(request.map(Body::new));
+        let Ok(mut response) = routed.instrument(span.clone()).await;
+        let route = response
+            .extensions()
+            .get::<RouteLabel>()
+            .map_or("-", |label| label.0);
+        span.record("route", route);
+        span.record("status", response.status().as_u16());
+        span.in_scope(|| tracing::debug!("answered"));
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        let revision = self.shared.api.registry().stale_view().revision();
+        headers.entry(REVISION).or_insert(revision.0.into());
+        response
+    }
+}
+
+/// The client's name for its request where it is legal, else a new one.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let is_legal = |id: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(is_legal)
+        .map_or_else(|| Uuid::now_v7().to_string().into(), Arc::from)
+}

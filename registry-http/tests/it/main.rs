@@ -1,0 +1,6 @@
+//! The HTTP face over real sockets.
+
+mod client;
+mod parity;
+mod services;
+mod watch;
