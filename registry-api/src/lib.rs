@@ -12,11 +12,14 @@ mod event;
 mod message;
 mod params;
 mod peer;
+mod snapshot;
 mod strict;
 mod subscription;
 
 pub use action::{ACTIONS, ActionSpec, Effect, Route};
-pub use answer::{ChangeInfo, EndpointInfo, HistoryEntry, LogEntryInfo, RegistryInfo, ServiceInfo};
+pub use answer::{
+    ChangeInfo, EndpointInfo, HistoryEntry, InstanceInfo, LogEntryInfo, RegistryInfo, ServiceInfo,
+};
 pub use api::{Answer, Api};
 pub use auth::{Access, Authenticator, Caller, Token};
 pub use error::{ErrorCode, ErrorInfo};
@@ -24,5 +27,6 @@ pub use event::{EVENTS, EventSpec};
 pub use message::{EventMessage, Request, Response, parse_request};
 pub use params::{SubscribeParams, UnsubscribeParams};
 pub use peer::Peer;
+pub use snapshot::{Snapshot, StateRecord};
 pub use strict::parse_strict;
 pub use subscription::Subscription;

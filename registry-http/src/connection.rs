@@ -9,13 +9,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use registry_api::{ErrorCode, Peer};
-use registry_ws::Admission;
+use registry_ws::{Admission, Place};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
 use crate::answer::refusal;
 use crate::server::HttpServer;
 use crate::stalling::Stalling;
+use crate::tls::Tls;
 
 /// Time for a peer that was told the end to hear it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -30,6 +31,9 @@ pub enum ConnectionEnd {
     /// The head of a request took too long.
     #[error("the head of a request took longer than header_timeout")]
     HeaderTimeout,
+    /// TLS could not be agreed on.
+    #[error("TLS: {0}")]
+    Tls(std::io::Error),
     /// The protocol was violated, or the stream failed.
     #[error("{0}")]
     Failed(#[from] hyper::Error),
@@ -59,6 +63,7 @@ impl Link {
     }
 }
 
+/// Handles a connection.
 pub(crate) async fn handle<S>(
     server: &HttpServer,
     stream: S,
@@ -69,12 +74,47 @@ where
 {
     let shared = server.shared();
     let mut stream = Stalling::new(stream, shared.config.write_timeout);
-    let Some(place) = server.place() else {
-        let error = shared.error(ErrorCode::Overloaded, "connections_max is reached");
-        say(&mut stream, "503 Service Unavailable", refusal(&error)).await;
-        linger(&mut stream).await;
-        return Err(ConnectionEnd::TooMany);
-    };
+    if let Some(place) = server.place() {
+        return serve(server, place, stream, peer).await;
+    }
+    let error = shared.error(ErrorCode::Overloaded, "connections_max is reached");
+    say(&mut stream, "503 Service Unavailable", refusal(&error)).await;
+    linger(&mut stream).await;
+    Err(ConnectionEnd::TooMany)
+}
+
+/// Handles a connection that begins with TLS.
+pub(crate) async fn handle_tls<S>(
+    server: &HttpServer,
+    tls: &Tls,
+    stream: S,
+    peer: Peer,
+) -> Result<(), ConnectionEnd>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = server.shared();
+    // What could be said to it would have to be said in TLS.
+    let place = server.place().ok_or(ConnectionEnd::TooMany)?;
+    let handshake = tls.acceptor().accept(stream);
+    let accepted = tokio::time::timeout(shared.config.header_timeout, handshake).await;
+    let stream = accepted
+        .map_err(|_| ConnectionEnd::HeaderTimeout)?
+        .map_err(ConnectionEnd::Tls)?;
+    let stream = Stalling::new(stream, shared.config.write_timeout);
+    serve(server, place, stream, peer).await
+}
+
+async fn serve<S>(
+    server: &HttpServer,
+    place: Place,
+    stream: Stalling<S>,
+    peer: Peer,
+) -> Result<(), ConnectionEnd>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = server.shared();
     let link = Arc::new(Link {
         peer,
         admission: Mutex::default(),

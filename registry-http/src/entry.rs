@@ -13,6 +13,7 @@ use registry_ws::RequestHead;
 
 use crate::server::{Asked, Shared};
 use crate::shape::Shape;
+use crate::snapshot::snapshot;
 use crate::watch::watch;
 use crate::{answer, ops, request as turn};
 
@@ -28,10 +29,11 @@ pub(crate) async fn action(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let answered = match read_path(shared, path) {
-        Ok(_) if shape.action.name == "subscribe" => watch(shared, shape, &head).await,
-        Ok(path) => answer_action(shared, shape, &path, &head, body).await,
-        Err(error) => Err(error),
+    let answered = match (read_path(shared, path), shape.action.name) {
+        (Err(error), _) => Err(error),
+        (Ok(_), "subscribe") => watch(shared, shape, &head).await,
+        (Ok(_), "snapshot") => snapshot(shared, shape, &head).await,
+        (Ok(path), _) => answer_action(shared, shape, &path, &head, body).await,
     };
     let mut response = answered.unwrap_or_else(|error| shared.refusal(&head.extensions, error));
     response
@@ -78,6 +80,9 @@ pub(crate) fn admit(
     if shape.is_write() {
         asks.check_origin(&config.origins)
             .map_err(|turned| shared.error(ErrorCode::Forbidden, turned.message))?;
+    }
+    if let Some(asked) = head.extensions.get::<Asked>() {
+        shared.check_rate(asked.link.peer, &caller)?;
     }
     caller.check(shape.action.effect, now)?;
     Ok(caller)

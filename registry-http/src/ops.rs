@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use registry_ws::RequestHead;
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,8 +13,10 @@ use crate::answer;
 use crate::server::Shared;
 
 /// Paths outside the table of actions, each with GET.
-pub const OPERATIONAL: &[&str] = &["/healthz", "/readyz", "/version"];
+pub const OPERATIONAL: &[&str] = &["/healthz", "/readyz", "/metrics", "/version"];
 
+/// The form of `/metrics`.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The version of the routes under `/v1`.
 const API_VERSION: &str = "v1";
 
@@ -66,6 +69,21 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         status,
         &json!({ "ready": is_ready, "reads": reads, "writes": writes }),
     )
+}
+
+/// Figures for Prometheus.
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if shared.config.is_metrics_guarded {
+        let asks = RequestHead {
+            path: request.uri().path(),
+            headers: request.headers(),
+        };
+        let authenticator = &shared.ws.config().authenticator;
+        if let Err(error) = authenticator.authenticate(asks.token(), shared.api.now()) {
+            return shared.refusal(request.extensions(), error);
+        }
+    }
+    answer::body(StatusCode::OK, OPENMETRICS, shared.metrics.text())
 }
 
 /// What answers here.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Extensions, HeaderMap, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method};
 use axum::response::Response;
-use registry_api::{Api, ErrorCode, ErrorInfo, Peer};
+use registry_api::{Api, Caller, ErrorCode, ErrorInfo, Peer};
 use registry_ws::{Place, WsServer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -19,8 +19,14 @@ use crate::answer::{REQUEST_ID, REVISION, refusal};
 use crate::config::HttpConfig;
 use crate::connection::{self, ConnectionEnd, Link};
 use crate::entry::RouteLabel;
+use crate::metrics::{Engine, Metrics};
+use crate::ops::OPERATIONAL;
+use crate::rate::Rates;
 use crate::router;
+use crate::tls::Tls;
 
+/// Label of what is in no table.
+const UNKNOWN: &str = "-";
 /// Longest name that a client may give a request, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -36,7 +42,9 @@ pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) ws: WsServer,
     pub(crate) config: HttpConfig,
+    pub(crate) metrics: Metrics,
     closing: watch::Sender<bool>,
+    rates: Option<Rates>,
     in_flight: Arc<Semaphore>,
     pub(crate) watches: Arc<Semaphore>,
 }
@@ -71,6 +79,24 @@ impl Shared {
         self.refusal(request.extensions(), self.error(code, message))
     }
 
+    /// Checks how fast a token, or a peer where none is required, asks.
+    pub(crate) fn check_rate(&self, peer: Peer, caller: &Caller) -> Result<(), ErrorInfo> {
+        let token = self
+            .ws
+            .config()
+            .authenticator
+            .is_required()
+            .then_some(caller);
+        let is_allowed = self
+            .rates
+            .as_ref()
+            .is_none_or(|rates| rates.allows(peer, token));
+        if is_allowed {
+            return Ok(());
+        }
+        Err(self.error(ErrorCode::RateLimited, "requests_per_second is exceeded"))
+    }
+
     /// A place among the requests under way.
     pub(crate) fn begin_request(&self) -> Result<OwnedSemaphorePermit, ErrorInfo> {
         let place = Arc::clone(&self.in_flight).try_acquire_owned();
@@ -98,11 +124,22 @@ impl Shared {
 impl HttpServer {
     /// The face of the registry behind `ws`, whose connections, tokens and origins it shares.
     pub fn new(ws: WsServer, config: HttpConfig) -> Self {
+        let watches = Arc::new(Semaphore::new(config.watches_max));
+        let engine = Engine {
+            registry: ws.api().registry().clone(),
+            ws: ws.clone(),
+            watches: {
+                let (watches, watches_max) = (Arc::clone(&watches), config.watches_max);
+                Box::new(move || watches_max - watches.available_permits())
+            },
+        };
         let shared = Arc::new(Shared {
             api: ws.api().clone(),
+            metrics: Metrics::new(engine),
+            rates: Rates::new(&config),
             closing: watch::Sender::new(false),
             in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
-            watches: Arc::new(Semaphore::new(config.watches_max)),
+            watches,
             ws,
             config,
         });
@@ -142,6 +179,22 @@ impl HttpServer {
         connection::handle(self, stream, peer.into()).await
     }
 
+    /// As [`handle`](Self::handle), for a connection that begins with TLS.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    pub async fn handle_tls<S>(
+        &self,
+        tls: &Tls,
+        stream: S,
+        peer: impl Into<Peer>,
+    ) -> Result<(), ConnectionEnd>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        connection::handle_tls(self, tls, stream, peer.into()).await
+    }
+
     pub(crate) fn place(&self) -> Option<Place> {
         self.shared.ws.place()
     }
@@ -161,20 +214,33 @@ impl HttpServer {
             route = tracing::field::Empty,
             status = tracing::field::Empty,
         );
+        let (clock, method) = (
+            self.shared.api.registry().clock(),
+            method_label(request.method()),
+        );
+        let begun = clock.monotonic();
         let asked = Asked {
             id: Arc::clone(&id),
             link,
         };
         request.extensions_mut().insert(asked);
+        let operational = OPERATIONAL
+            .iter()
+            .find(|path| **path == request.uri().path());
         let routed = self.router.clone().oneshot(request.map(Body::new));
         let Ok(mut response) = routed.instrument(span.clone()).await;
         let route = response
             .extensions()
             .get::<RouteLabel>()
-            .map_or("-", |label| label.0);
+            .map(|label| label.0)
+            .or(operational.copied())
+            .unwrap_or(UNKNOWN);
         span.record("route", route);
         span.record("status", response.status().as_u16());
         span.in_scope(|| tracing::debug!("answered"));
+        let latency = clock.monotonic().saturating_sub(begun);
+        let status = response.status().as_u16();
+        self.shared.metrics.answered(route, method, status, latency);
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(REQUEST_ID, id);
@@ -183,6 +249,22 @@ impl HttpServer {
         headers.entry(REVISION).or_insert(revision.0.into());
         response
     }
+}
+
+/// A method as a label: anybody can invent one.
+fn method_label(method: &Method) -> &'static str {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::PUT,
+        Method::POST,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    let names = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
+    let found = known.iter().zip(names).find(|(known, _)| *known == method);
+    found.map_or(UNKNOWN, |(_, name)| name)
 }
 
 /// The client's name for its request where it is legal, else a new one.

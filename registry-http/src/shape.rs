@@ -40,6 +40,15 @@ const LIST: &[Param] = &[
 ];
 const ENDPOINTS_OF_ONE: &[Param] = &[STATES, HEALTH, PROTOCOL, LIMIT, CURSOR, STALE];
 const HISTORY: &[Param] = &[param("after", Form::Number, &["after"]), LIMIT];
+const LOG: &[Param] = &[
+    param("actor", Form::Text, &["actor"]),
+    param("service", Form::Text, &["service"]),
+    param("action", Form::Text, &["action"]),
+    param("since", Form::Text, &["since"]),
+    param("until", Form::Text, &["until"]),
+    param("after", Form::Number, &["after"]),
+    LIMIT,
+];
 const DEPENDENCIES: &[Param] = &[
     param("direction", Form::Text, &["direction"]),
     param("distance_max", Form::Number, &["distance_max"]),
@@ -131,6 +140,7 @@ impl Shape {
                 };
             }
             "service_history" => shape.reads(HISTORY, Tag::View),
+            "list_log" => shape.reads(LOG, Tag::View),
             "service_dependencies" => shape.reads(DEPENDENCIES, Tag::View),
             "register_service" => shape.body = BodyRule::Named("service"),
             "update_service" => shape.body = BodyRule::One("changes"),

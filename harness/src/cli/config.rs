@@ -14,7 +14,7 @@ use harness::backends::Backend;
 use harness::core::Durability;
 use harness::core::engine::EngineConfig;
 use registry_api::{Access, Authenticator, Token};
-use registry_http::HttpConfig;
+use registry_http::{BindAddress, HttpConfig, Tls};
 use registry_ws::WsConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -55,10 +55,18 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     registry_path: Option<PathBuf>,
-    /// Address to listen on.
+    /// Address to listen on, or unix:PATH; may be given more than once.
     #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bind: Vec<String>,
+    /// Certificate chain in PEM; with it every TCP address speaks TLS.
+    #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    bind: Option<String>,
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate in PEM.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<PathBuf>,
     /// When a commit is safe: synced, or interval[:1s].
     #[arg(long, value_name = "LEVEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +89,13 @@ pub(crate) struct Settings {
     pub(crate) registry_backend: String,
     /// Path of the store; empty is the default path.
     pub(crate) registry_path: PathBuf,
-    pub(crate) bind: String,
+    /// One address, several with commas between them, or a list.
+    #[serde(deserialize_with = "one_or_several")]
+    pub(crate) bind: Vec<String>,
+    /// Empty is no TLS.
+    tls_cert: PathBuf,
+    tls_key: PathBuf,
+    tls_reload_interval: String,
     durability: String,
     cache_mib: usize,
     pub(crate) log_level: String,
@@ -134,7 +148,10 @@ impl Default for Settings {
         Self {
             registry_backend: String::new(),
             registry_path: PathBuf::new(),
-            bind: DEFAULT_BIND.to_owned(),
+            bind: vec![DEFAULT_BIND.to_owned()],
+            tls_cert: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            tls_reload_interval: "10s".to_owned(),
             durability: "synced".to_owned(),
             cache_mib: 64,
             log_level: "info".to_owned(),
@@ -168,6 +185,39 @@ impl Default for Settings {
             log_commits_max: engine.log_commits_max,
         }
     }
+}
+
+/// Reads a list, or a text with commas between its parts, as the environment has it.
+fn one_or_several<'de, D>(deserializer: D) -> Result<Vec<String>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    struct List;
+
+    impl<'de> serde::de::Visitor<'de> for List {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a text or a list of texts")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(text.split(',').map(|part| part.trim().to_owned()).collect())
+        }
+
+        fn visit_seq<A>(self, mut parts: A) -> Result<Self::Value, A::Error>
+        where
+            A: serde::de::SeqAccess<'de>,
+        {
+            let mut list = Vec::new();
+            while let Some(part) = parts.next_element()? {
+                list.push(part);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_any(List)
 }
 
 /// Settings with the origin of each.
@@ -334,7 +384,10 @@ impl Settings {
     /// [`Usage`] with key, value and what is allowed.
     pub(crate) fn check(&self) -> Result<()> {
         self.backend()?;
+        self.bind()?;
         self.durability()?;
+        self.tls_files()?;
+        self.tls_reload_interval()?;
         self.ws()?;
         self.http()?;
         self.engine()?;
@@ -352,6 +405,44 @@ impl Settings {
             return Ok(Some(backend));
         }
         Err(bad("registry_backend", &backend, "a backend of this build"))
+    }
+
+    /// Where to listen.
+    pub(crate) fn bind(&self) -> Result<Vec<BindAddress>> {
+        if self.bind.is_empty() {
+            return Err(bad("bind", &"", "at least one address"));
+        }
+        let addresses = self.bind.iter().map(|text| {
+            let address = text.parse::<BindAddress>();
+            address.map_err(|problem| anyhow!(Usage(format!("bind: {problem}"))))
+        });
+        addresses.collect()
+    }
+
+    /// Certificate and key, where there is TLS.
+    fn tls_files(&self) -> Result<Option<(&Path, &Path)>> {
+        let is_given = |path: &Path| !path.as_os_str().is_empty();
+        match (is_given(&self.tls_cert), is_given(&self.tls_key)) {
+            (false, false) => Ok(None),
+            (true, true) => Ok(Some((&self.tls_cert, &self.tls_key))),
+            (true, false) => Err(bad("tls_key", &"", "a file, as there is tls_cert")),
+            (false, true) => Err(bad("tls_cert", &"", "a file, as there is tls_key")),
+        }
+    }
+
+    /// TLS as the files say.
+    pub(crate) fn tls(&self) -> Result<Option<Tls>> {
+        let Some((certificate, key)) = self.tls_files()? else {
+            return Ok(None);
+        };
+        let tls = Tls::load(certificate, key);
+        tls.map(Some)
+            .map_err(|problem| anyhow!(Usage(format!("tls: {problem}"))))
+    }
+
+    /// Time between two looks at the certificate's files.
+    pub(crate) fn tls_reload_interval(&self) -> Result<Duration> {
+        duration("tls_reload_interval", &self.tls_reload_interval)
     }
 
     /// When a commit is safe.

@@ -1,7 +1,6 @@
 //! The daemon: one store, one registry, one port.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,10 +13,9 @@ use harness::core::engine::{self, Driver};
 use harness::core::{OpenMode, SystemClock};
 use harness::store::{Location, Source, adopt};
 use registry_api::Api;
-use registry_http::HttpServer;
+use registry_http::{BindAddress, HttpServer, Listener, Stream, Tls};
 use registry_ws::{WsConfig, WsServer};
 use rustix::fs::{Access, access};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -83,28 +81,39 @@ impl Stop {
 async fn start(settings: &Settings) -> Result<()> {
     settings.check()?;
     let ws = settings.ws()?;
-    let addr = listen_address(settings, &ws)?;
+    let addresses = listen_addresses(settings, &ws)?;
+    let tls = settings.tls()?.map(Arc::new);
     let mut stop = Stop::new()?;
-    // The port is taken first: a daemon that cannot have it leaves the store alone.
-    let listener = TcpListener::bind(addr)
-        .await
-        .with_context(|| format!("listen on {addr}"))?;
+    // The ports are taken first: a daemon that cannot have them leaves the store alone.
+    let mut listeners = Vec::new();
+    for address in &addresses {
+        let listener = Listener::bind(address).await;
+        listeners.push(listener.with_context(|| format!("listen on {address}"))?);
+    }
     let location = place(settings)?;
     let (registry, driver) = open(settings, &location).await?;
     let driving = tokio::spawn(driver.run());
     let ws = WsServer::new(Api::new(registry.clone()), ws);
     let server = HttpServer::new(ws, settings.http()?);
-    tell_ready(&registry, &location, listener.local_addr()?)?;
+    let addresses: Result<Vec<_>, _> = listeners.iter().map(Listener::local_address).collect();
+    tell_ready(&registry, &location, &addresses?, tls.is_some())?;
 
-    let accepting = tokio::spawn(accept(listener, server.clone()));
-    let retaining = tokio::spawn(retain(registry.clone()));
+    let mut working = tokio::task::JoinSet::new();
+    for listener in listeners {
+        working.spawn(accept(listener, server.clone(), tls.clone()));
+    }
+    working.spawn(retain(registry.clone()));
+    if let Some(tls) = tls {
+        let interval = settings.tls_reload_interval()?;
+        working.spawn(async move { tls.keep_fresh(interval).await });
+    }
     let mut driving = std::pin::pin!(driving);
     tokio::select! {
         () = stop.wait() => tracing::info!("ending: connections take their last answers"),
         ended = &mut driving => return Ok(ended.context("the driver panicked")??),
     }
-    accepting.abort();
-    retaining.abort();
+    // The sockets are closed, and those in the file system removed.
+    working.shutdown().await;
     server.begin_close();
     let drained = tokio::time::timeout(DRAIN, async {
         while server.connections() > 0 {
@@ -123,24 +132,21 @@ async fn start(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// The address to listen on. Beyond the loopback a token is required.
-pub(super) fn listen_address(settings: &Settings, ws: &WsConfig) -> Result<SocketAddr> {
-    let bind = &settings.bind;
-    let addr: SocketAddr = bind
-        .replace("localhost", "127.0.0.1")
-        .parse()
-        .map_err(|_| {
-            Usage(format!(
-                "bind: expected an address and a port such as 127.0.0.1:9402, found {bind:?}"
-            ))
-        })?;
-    if addr.ip().is_loopback() || ws.authenticator.is_required() {
-        return Ok(addr);
+/// The addresses to listen on. Beyond this machine a token is required.
+pub(super) fn listen_addresses(settings: &Settings, ws: &WsConfig) -> Result<Vec<BindAddress>> {
+    let addresses = settings.bind()?;
+    for address in &addresses {
+        let BindAddress::Tcp(addr) = address else {
+            continue;
+        };
+        if !addr.ip().is_loopback() && !ws.authenticator.is_required() {
+            let problem = format!(
+                "bind: {addr} can be reached from elsewhere, so a token is required: set HARNESS_TOKEN"
+            );
+            return Err(Usage(problem).into());
+        }
     }
-    let problem = format!(
-        "bind: {addr} can be reached from elsewhere, so a token is required: set HARNESS_TOKEN"
-    );
-    Err(Usage(problem).into())
+    Ok(addresses)
 }
 
 /// Where the store is, or will be. Makes nothing.
@@ -240,7 +246,12 @@ async fn migrate_legacy(location: &Location) -> Result<()> {
     Ok(())
 }
 
-fn tell_ready(registry: &engine::Registry, location: &Location, addr: SocketAddr) -> Result<()> {
+fn tell_ready(
+    registry: &engine::Registry,
+    location: &Location,
+    addresses: &[BindAddress],
+    is_tls: bool,
+) -> Result<()> {
     let view = registry.stale_view();
     let capabilities = registry.capabilities();
     let path = match location.backend {
@@ -249,20 +260,31 @@ fn tell_ready(registry: &engine::Registry, location: &Location, addr: SocketAddr
     };
     let (backend, durability) = (capabilities.backend, capabilities.durability);
     let (revision, services) = (view.revision(), view.len());
+    let scheme = if is_tls { "wss" } else { "ws" };
+    let addresses: Vec<_> = addresses
+        .iter()
+        .map(|address| match address {
+            BindAddress::Tcp(addr) => format!("{scheme}://{addr}/ws"),
+            BindAddress::Unix(_) => address.to_string(),
+        })
+        .collect();
+    let addresses = addresses.join(" ");
     output::print_line(&format!(
-        "ready ws://{addr}/ws backend={backend} durability={durability} path={path} revision={revision} services={services}"
+        "ready {addresses} backend={backend} durability={durability} path={path} revision={revision} services={services}"
     ))
 }
 
-async fn accept(listener: TcpListener, server: HttpServer) {
+async fn accept(listener: Listener, server: HttpServer, tls: Option<Arc<Tls>>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Answers are small and wanted at once; a system that refuses is only slower.
-                drop(stream.set_nodelay(true));
-                let server = server.clone();
+                let (server, tls) = (server.clone(), tls.clone());
                 tokio::spawn(async move {
-                    if let Err(ended) = server.handle(stream, peer).await {
+                    let ended = match tls.filter(|_| matches!(stream, Stream::Tcp(_))) {
+                        Some(tls) => server.handle_tls(&tls, stream, peer).await,
+                        None => server.handle(stream, peer).await,
+                    };
+                    if let Err(ended) = ended {
                         tracing::debug!(%peer, %ended, "a connection ended");
                     }
                 });

@@ -186,7 +186,7 @@ fn flag_wins_over_environment_over_file_over_default() {
             row["origin"].as_str().unwrap().to_owned(),
         )
     };
-    assert_eq!(find("bind"), (json!("127.0.0.1:3"), "flag".into()));
+    assert_eq!(find("bind"), (json!(["127.0.0.1:3"]), "flag".into()));
     assert_eq!(find("cache_mib"), (json!(2), "environment".into()));
     assert_eq!(find("log_level"), (json!("debug"), "environment".into()));
     assert_eq!(find("durability"), (json!("synced"), "default".into()));

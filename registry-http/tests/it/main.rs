@@ -1,6 +1,9 @@
 //! The HTTP face over real sockets.
 
 mod client;
+mod limits;
+mod ops;
 mod parity;
 mod services;
+mod transport;
 mod watch;

@@ -77,14 +77,15 @@ pub(crate) async fn run(args: &DoctorArgs, format: Format) -> Result<ExitCode> {
 fn read_settings(flags: &Flags) -> (Check, Option<Settings>) {
     let read = Layered::read(flags).and_then(|Layered { settings, .. }| {
         settings.check()?;
-        daemon::listen_address(&settings, &settings.ws()?)?;
+        daemon::listen_addresses(&settings, &settings.ws()?)?;
         daemon::place(&settings)?;
         Ok(settings)
     });
     let fix = "correct the key; `harness config show --origin` tells where each value is from";
     match read {
         Ok(settings) => {
-            let evidence = format!("every setting makes sense; bind {}", settings.bind);
+            let bind = settings.bind.join(", ");
+            let evidence = format!("every setting makes sense; bind {bind}");
             (Check::ok("configuration", evidence), Some(settings))
         }
         Err(error) => {

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::Result;
+use registry_http::BindAddress;
 use serde_json::{Value, json};
 
 use super::super::config::Settings;
@@ -19,12 +20,19 @@ const UNAUTHORIZED: u16 = 401;
 
 /// Tries to listen, and asks who does where that is not possible.
 pub(super) async fn look(settings: &Settings) -> Check {
-    let addr = settings
+    let addresses = settings
         .ws()
-        .and_then(|ws| daemon::listen_address(settings, &ws));
-    let addr = match addr {
-        Ok(addr) => addr,
+        .and_then(|ws| daemon::listen_addresses(settings, &ws));
+    let addresses = match addresses {
+        Ok(addresses) => addresses,
         Err(error) => return Check::skipped("port", error.to_string()),
+    };
+    let addr = addresses.iter().find_map(|address| match address {
+        BindAddress::Tcp(addr) => Some(*addr),
+        BindAddress::Unix(_) => None,
+    });
+    let Some(addr) = addr else {
+        return Check::skipped("port", "no address of TCP is listened on");
     };
     match TcpListener::bind(addr) {
         Ok(_) => Check::ok("port", format!("{addr} is free")),

@@ -1,10 +1,12 @@
 //! Answers actions.
 
+mod instances;
+
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Action, Context, Cursor, Expect, LogFilter, LogRequest, PageRequest, Registry, RegistryError,
-    Reply, View,
+    Action, Context, Cursor, Expect, Filter, LogFilter, LogRequest, PageRequest, Registry,
+    RegistryError, Reply, View,
 };
 use registry_core::model::{HealthStatus, ModelError, Name};
 use registry_core::{Revision, Timestamp};
@@ -14,13 +16,14 @@ use serde_json::value::RawValue;
 
 use crate::action::{ActionSpec, Effect};
 use crate::answer::{
-    EndpointInfo, EndpointList, History, HistoryEntry, LogEntryInfo, LogList, Pong, RegistryInfo,
-    ServiceInfo, ServiceList, Written,
+    EndpointInfo, EndpointList, History, HistoryEntry, InstanceInfo, LogEntryInfo, LogList, Pong,
+    RegistryInfo, ServiceInfo, ServiceList, Written,
 };
 use crate::auth::Caller;
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
 use crate::params;
+use crate::snapshot::{SnapshotPage, StateRecord};
 use crate::strict::parse_strict;
 
 /// Log entries in a page of a history, where the caller names no number.
@@ -119,6 +122,12 @@ impl Api {
             "list_log" => self.list_log(parse(params)?).await,
             "service_dependencies" => self.service_dependencies(parse(params)?).await,
             "registry_info" => self.registry_info(&parse(params)?).await,
+            "list_instances" => self.list_instances(parse(params)?).await,
+            "get_instance" => self.get_instance(parse(params)?).await,
+            "resolve_service" => self.resolve_service(parse(params)?).await,
+            "explain_instances" => self.explain_instances(parse(params)?).await,
+            "get_service_policy" => self.get_service_policy(parse(params)?).await,
+            "snapshot" => self.snapshot(parse(params)?).await,
             "ping" => parse(params).map(|nothing| self.ping(&nothing)),
             other => Err(Refusal::Code(
                 ErrorCode::Unsupported,
@@ -129,6 +138,17 @@ impl Api {
 
     async fn write(&self, action: &str, params: &str, caller: &Caller) -> Answered {
         let (action, context) = match action {
+            "heartbeat" => return self.heartbeat(parse(params)?, caller).await,
+            "heartbeats" => return self.heartbeats(params, caller).await,
+            "release_protection" => return self.release_protection(params, caller).await,
+            "register_instance" => instances::register_instance(parse(params)?),
+            "deregister_instance" => instances::deregister_instance(parse(params)?),
+            "set_instance_intent" => instances::set_instance_intent(parse(params)?),
+            "set_instance_lifecycle" => instances::set_instance_lifecycle(parse(params)?),
+            "report_instance_health" => {
+                instances::report_instance_health(parse(params)?, self.now())
+            }
+            "set_service_policy" => instances::set_service_policy(parse(params)?)?,
             "register_service" => register_service(parse(params)?),
             "update_service" => update_service(parse(params)?),
             "deregister_service" => deregister_service(parse(params)?),
@@ -155,17 +175,15 @@ impl Api {
             revision,
             is_changed,
             service,
-            ..
+            instance,
         } = self.registry.submit(action, context).await?;
-        let service = service.as_deref().map(ServiceInfo::from);
-        Ok(answer(
-            &Written {
-                revision,
-                changed: is_changed,
-                service,
-            },
+        let written = Written {
             revision,
-        ))
+            changed: is_changed,
+            service: service.as_deref().map(ServiceInfo::from),
+            instance: instance.as_deref().map(InstanceInfo::from),
+        };
+        Ok(answer(&written, revision))
     }
 
     async fn view(&self, stale: bool) -> Result<Arc<View>, RegistryError> {
@@ -296,6 +314,28 @@ impl Api {
         Ok(answer(
             &view.dependencies(&name, params.direction, distance_max),
             view.revision(),
+        ))
+    }
+
+    async fn snapshot(&self, params: params::SnapshotParams) -> Answered {
+        let list = params::ListServices {
+            filter: Filter::default(),
+            cursor: params.cursor,
+            limit: params.limit,
+            stale: false,
+        };
+        let page = self.page(list).await?;
+        let records = page
+            .services
+            .iter()
+            .map(|service| StateRecord::Service(ServiceInfo::from(&**service)));
+        Ok(answer(
+            &SnapshotPage {
+                revision: page.revision,
+                records: records.collect(),
+                next_cursor: page.next.map(|cursor| cursor.to_string()),
+            },
+            page.revision,
         ))
     }
 

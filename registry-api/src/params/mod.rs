@@ -1,5 +1,8 @@
 //! Parameters of the actions. Unknown fields are refused.
 
+mod instances;
+
+pub(crate) use self::instances::*;
 use registry_core::engine::{Direction, Filter, ServicePatch};
 use registry_core::model::{Endpoint, Health, ServiceEntry, ServiceState};
 use registry_core::{Revision, Timestamp};
@@ -63,6 +66,14 @@ pub(crate) struct ServiceDependencies {
     pub(crate) distance_max: Option<u32>,
 }
 
+#[derive(Debug, Deserialize)]
+pub(crate) struct SnapshotParams {
+    #[serde(default)]
+    pub(crate) cursor: Option<String>,
+    #[serde(default)]
+    pub(crate) limit: Option<usize>,
+}
+
 /// What every write may say beside its own.
 #[derive(Debug, Default)]
 pub(crate) struct WriteContext {
@@ -75,7 +86,7 @@ macro_rules! write_params {
         #[derive(Debug, Deserialize)]
         pub(crate) struct $name {
             $($(#[$attribute])* pub(crate) $field: $type,)*
-            /// The revision that the service must be at; 0 is absent.
+            /// The revision that the record must be at; 0 is absent.
             #[serde(default)]
             pub(crate) expect_revision: Option<Revision>,
             #[serde(default)]
@@ -91,6 +102,8 @@ macro_rules! write_params {
         }
     };
 }
+
+pub(crate) use write_params;
 
 write_params!(RegisterService {
     service: ServiceEntry,
