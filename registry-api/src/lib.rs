@@ -7,6 +7,7 @@ mod action;
 mod answer;
 mod api;
 mod auth;
+mod bind;
 mod error;
 mod event;
 mod message;
@@ -22,6 +23,7 @@ pub use answer::{
 };
 pub use api::{Answer, Api};
 pub use auth::{Access, Authenticator, Caller, Token};
+pub use bind::{Bindings, Connection};
 pub use error::{ErrorCode, ErrorInfo};
 pub use event::{EVENTS, EventSpec};
 pub use message::{EventMessage, Request, Response, parse_request};

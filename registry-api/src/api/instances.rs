@@ -7,11 +7,12 @@ use registry_core::engine::{
 use registry_core::model::{HealthStatus, InstanceSpec, ModelError, Name, ServicePolicy};
 use registry_core::{Revision, Timestamp};
 
-use super::{Answered, Api, Planned, Refusal, answer, expect, parse};
+use super::{Answered, Api, Planned, Refusal, answer, expect, parse, written};
 use crate::answer::{
     Beaten, ExplanationList, InstanceInfo, InstanceList, PolicyInfo, RefusedBeat, Released, Written,
 };
 use crate::auth::Caller;
+use crate::bind::Life;
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::params;
 
@@ -106,6 +107,31 @@ impl Api {
             service,
         };
         answer(&info, view.revision())
+    }
+
+    pub(super) async fn register_instance(
+        &self,
+        mut params: params::RegisterInstance,
+        caller: &Caller,
+    ) -> Answered {
+        let context = params.take_context();
+        let expect = expect(params.expect_revision);
+        let now = self.now();
+        let life = match params.bind {
+            None => None,
+            Some(params::Bind::Process) => Some(Life::of_process(caller, now)?),
+            Some(params::Bind::Connection) => Some(Life::of_connection(caller, now)?),
+        };
+        if life.is_some() && self.binder.is_none() {
+            let message = "params: bind: nobody watches over bound leases here";
+            return Err(Refusal::Code(ErrorCode::Unsupported, message.to_owned()));
+        }
+        let action = register_action(params.instance, params.incarnation, expect);
+        let reply = self.submit(action, context, caller).await?;
+        if let (Some(binder), Some(instance)) = (&self.binder, &reply.instance) {
+            binder.bind(instance, life, now)?;
+        }
+        Ok(written(&reply))
     }
 
     pub(super) async fn heartbeat(&self, params: params::Beat, caller: &Caller) -> Answered {
@@ -227,13 +253,6 @@ fn change(
         change,
         expect: expect(expected),
     })
-}
-
-pub(super) fn register_instance(mut params: params::RegisterInstance) -> Planned {
-    let context = params.take_context();
-    let expect = expect(params.expect_revision);
-    let action = register_action(params.instance, params.incarnation, expect);
-    (action, context)
 }
 
 pub(super) fn deregister_instance(mut params: params::DeregisterInstance) -> Planned {

@@ -20,6 +20,7 @@ use crate::answer::{
     RegistryInfo, ServiceInfo, ServiceList, Written,
 };
 use crate::auth::Caller;
+use crate::bind::{Binder, Bindings};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
 use crate::params;
@@ -33,6 +34,7 @@ const HISTORY_PAGE: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Api {
     registry: Registry,
+    binder: Option<Binder>,
 }
 
 /// The answer to an action: its data, and the revision that it reflects.
@@ -48,6 +50,13 @@ pub struct Answer {
 enum Refusal {
     Registry(RegistryError),
     Code(ErrorCode, String),
+    Info(ErrorInfo),
+}
+
+impl From<ErrorInfo> for Refusal {
+    fn from(info: ErrorInfo) -> Self {
+        Self::Info(info)
+    }
 }
 
 impl From<RegistryError> for Refusal {
@@ -67,7 +76,21 @@ type Answered = Result<Answer, Refusal>;
 impl Api {
     /// The command layer over a registry.
     pub fn new(registry: Registry) -> Self {
-        Self { registry }
+        Self {
+            registry,
+            binder: None,
+        }
+    }
+
+    /// The command layer over a registry whose leases can be bound to processes and connections, and what must run for
+    /// that.
+    pub fn with_bindings(registry: Registry) -> (Self, Bindings) {
+        let (binder, bindings) = Bindings::new(registry.clone());
+        let api = Self {
+            registry,
+            binder: Some(binder),
+        };
+        (api, bindings)
     }
 
     /// The registry.
@@ -110,6 +133,7 @@ impl Api {
         answered.map_err(|refusal| match refusal {
             Refusal::Registry(error) => ErrorInfo::of(&error, now),
             Refusal::Code(code, message) => ErrorInfo::new(code, message, now),
+            Refusal::Info(info) => info,
         })
     }
 
@@ -141,7 +165,7 @@ impl Api {
             "heartbeat" => return self.heartbeat(parse(params)?, caller).await,
             "heartbeats" => return self.heartbeats(params, caller).await,
             "release_protection" => return self.release_protection(params, caller).await,
-            "register_instance" => instances::register_instance(parse(params)?),
+            "register_instance" => return self.register_instance(parse(params)?, caller).await,
             "deregister_instance" => instances::deregister_instance(parse(params)?),
             "set_instance_intent" => instances::set_instance_intent(parse(params)?),
             "set_instance_lifecycle" => instances::set_instance_lifecycle(parse(params)?),
@@ -162,6 +186,16 @@ impl Api {
                 ));
             }
         };
+        let reply = self.submit(action, context, caller).await?;
+        Ok(written(&reply))
+    }
+
+    async fn submit(
+        &self,
+        action: Action,
+        context: params::WriteContext,
+        caller: &Caller,
+    ) -> Result<Reply, RegistryError> {
         let params::WriteContext {
             reason,
             idempotency_key,
@@ -171,19 +205,7 @@ impl Api {
             reason,
             idempotency_key,
         };
-        let Reply {
-            revision,
-            is_changed,
-            service,
-            instance,
-        } = self.registry.submit(action, context).await?;
-        let written = Written {
-            revision,
-            changed: is_changed,
-            service: service.as_deref().map(ServiceInfo::from),
-            instance: instance.as_deref().map(InstanceInfo::from),
-        };
-        Ok(answer(&written, revision))
+        self.registry.submit(action, context).await
     }
 
     async fn view(&self, stale: bool) -> Result<Arc<View>, RegistryError> {
@@ -365,6 +387,16 @@ impl Api {
             revision,
         )
     }
+}
+
+fn written(reply: &Reply) -> Answer {
+    let written = Written {
+        revision: reply.revision,
+        changed: reply.is_changed,
+        service: reply.service.as_deref().map(ServiceInfo::from),
+        instance: reply.instance.as_deref().map(InstanceInfo::from),
+    };
+    answer(&written, reply.revision)
 }
 
 fn answer(data: &impl Serialize, revision: Revision) -> Answer {
