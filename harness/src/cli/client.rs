@@ -4,13 +4,13 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use harness::Registry;
 use harness::backends::OpenOptions;
+use harness::client::{Address, ClientError, Connection};
 use harness::core::OpenMode;
 use harness::store::{Location, Source};
 use registry_api::{Access, Api, Caller, EventMessage, Subscription, parse_strict};
 use serde_json::Value;
 
-use super::exit::{Refused, Usage};
-use super::remote::Remote;
+use super::exit::Usage;
 
 /// Where a running daemon is looked for.
 pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:9402/ws";
@@ -18,7 +18,7 @@ pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:9402/ws";
 /// The registry that a command is about.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
-    /// A running daemon; HARNESS_URL, else ws://127.0.0.1:9402/ws.
+    /// A running daemon, also unix:PATH; HARNESS_URL, else ws://127.0.0.1:9402/ws.
     #[arg(long, value_name = "URL", conflicts_with = "path")]
     url: Option<String>,
     /// A store that no daemon holds: a path, or backend:path.
@@ -26,9 +26,14 @@ pub(crate) struct Target {
     path: Option<String>,
 }
 
+/// The token to send, where one is set.
+pub(crate) fn token() -> Option<String> {
+    std::env::var("HARNESS_TOKEN").ok()
+}
+
 /// A registry that can be asked.
 pub(crate) enum Client {
-    Daemon(Box<Remote>),
+    Daemon(Box<Connection>),
     Store {
         api: Api,
         registry: Registry,
@@ -74,12 +79,21 @@ impl Target {
     }
 
     async fn connect(&self) -> Result<Client> {
+        let connected = Connection::connect(&self.address()?, token().as_deref()).await?;
+        Ok(Client::Daemon(Box::new(connected)))
+    }
+
+    /// The daemon's address, from the flag or the environment.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub(crate) fn address(&self) -> Result<Address> {
         let url = self
             .url
             .clone()
             .or_else(|| std::env::var("HARNESS_URL").ok());
         let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
-        Ok(Client::Daemon(Box::new(Remote::connect(&url).await?)))
+        Ok(url.parse()?)
     }
 
     /// The store, where one was named.
@@ -97,20 +111,13 @@ impl Client {
     /// Asks for an action of the protocol.
     ///
     /// # Errors
-    /// [`Refused`] by the table of errors.
+    /// [`ClientError::Refused`] by the table of errors.
     pub(crate) async fn call(&mut self, action: &str, params: &Value) -> Result<Value> {
         match self {
-            Self::Daemon(remote) => remote.call(action, params).await,
+            Self::Daemon(connection) => Ok(connection.call(action, params).await?),
             Self::Store { api, .. } => {
-                let caller = Caller {
-                    actor: "local".to_owned(),
-                    access: Access::Write,
-                    connection: None,
-                };
-                let answer = api
-                    .call(action, &params.to_string(), &caller)
-                    .await
-                    .map_err(Refused)?;
+                let answer = api.call(action, &params.to_string(), &local()).await;
+                let answer = answer.map_err(ClientError::from)?;
                 Ok(serde_json::from_str(answer.data.get())?)
             }
         }
@@ -122,8 +129,8 @@ impl Client {
     /// As [`call`](Self::call).
     pub(crate) async fn subscribe(&mut self, params: &Value) -> Result<u64> {
         match self {
-            Self::Daemon(remote) => {
-                let begun = remote.call("subscribe", params).await?;
+            Self::Daemon(connection) => {
+                let begun = connection.call("subscribe", params).await?;
                 begun["revision"]
                     .as_u64()
                     .context("the answer to subscribe has no revision")
@@ -134,7 +141,7 @@ impl Client {
                 let params = parse_strict(&params.to_string()).map_err(Usage)?;
                 let begun = Subscription::begin(api.registry(), "1".to_owned(), params)
                     .await
-                    .map_err(Refused)?;
+                    .map_err(ClientError::from)?;
                 let position = begun.position().0;
                 *subscription = Some(Box::new(begun));
                 Ok(position)
@@ -148,11 +155,11 @@ impl Client {
     /// As [`call`](Self::call).
     pub(crate) async fn event(&mut self) -> Result<Option<EventMessage>> {
         match self {
-            Self::Daemon(remote) => remote.event().await.map(Some),
+            Self::Daemon(connection) => Ok(Some(connection.event().await?)),
             Self::Store {
                 subscription: Some(subscription),
                 ..
-            } => Ok(subscription.next().await.map_err(Refused)?),
+            } => Ok(subscription.next().await.map_err(ClientError::from)?),
             Self::Store { .. } => Ok(None),
         }
     }
@@ -166,5 +173,14 @@ impl Client {
             registry.close().await?;
         }
         Ok(())
+    }
+}
+
+/// Who acts on a store that no daemon holds.
+fn local() -> Caller {
+    Caller {
+        actor: "local".to_owned(),
+        access: Access::Write,
+        connection: None,
     }
 }

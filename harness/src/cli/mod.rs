@@ -15,7 +15,6 @@ mod exit;
 mod output;
 mod reconnect;
 mod registry;
-mod remote;
 mod service;
 mod watch;
 
