@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A service with its revisions.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceInfo {
     /// Unique name.
@@ -56,6 +57,7 @@ impl From<&Service> for ServiceInfo {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct ServiceList {
     pub(crate) services: Vec<ServiceInfo>,
@@ -64,6 +66,7 @@ pub(crate) struct ServiceList {
 }
 
 /// One address of a service, with what a caller needs to choose.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointInfo {
     /// The service.
@@ -98,6 +101,7 @@ impl EndpointInfo {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct EndpointList {
     pub(crate) endpoints: Vec<EndpointInfo>,
@@ -106,6 +110,7 @@ pub(crate) struct EndpointList {
 }
 
 /// What one commit did to one service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// The commit.
@@ -148,6 +153,7 @@ impl HistoryEntry {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct History {
     pub(crate) entries: Vec<HistoryEntry>,
@@ -157,6 +163,7 @@ pub(crate) struct History {
 }
 
 /// One commit: who did what, when and why, and what it changed.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntryInfo {
     /// The commit.
@@ -176,9 +183,11 @@ pub struct LogEntryInfo {
 }
 
 /// What one commit did to one record.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeInfo {
     /// Its kind and name.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub key: Key,
     /// The record before; none where it was created.
     pub before: Option<Value>,
@@ -215,6 +224,7 @@ fn untagged(image: &Image) -> Value {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct LogList {
     pub(crate) entries: Vec<LogEntryInfo>,
@@ -226,25 +236,31 @@ pub(crate) struct LogList {
 }
 
 /// What a registry is and holds.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegistryInfo {
     /// Name of the backend.
     pub backend: &'static str,
     /// The durability in force.
+    #[cfg_attr(feature = "openapi", schemars(with = "Value"))]
     pub durability: Durability,
     /// What the store can do.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub capabilities: Capabilities,
     /// The last commit.
     pub revision: Revision,
     /// Head, chain and digest of the store.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub head: Head,
     /// Records by kind.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub records: Counts,
     /// What the engine counted since it was opened.
     pub stats: Stats,
 }
 
 /// The answer to a write.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Written {
     /// The commit, or the revision at which everything was as asked for already.
@@ -253,6 +269,7 @@ pub(crate) struct Written {
     pub(crate) service: Option<ServiceInfo>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Pong {
     pub(crate) time: Timestamp,

@@ -10,6 +10,8 @@ mod auth;
 mod error;
 mod event;
 mod message;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod params;
 mod peer;
 mod snapshot;
@@ -23,6 +25,8 @@ pub use auth::{Access, Authenticator, Caller, Token};
 pub use error::{ErrorCode, ErrorInfo};
 pub use event::{EVENTS, EventSpec};
 pub use message::{EventMessage, Request, Response, parse_request};
+#[cfg(feature = "openapi")]
+pub use openapi::{ActionSchemas, action_schemas, error_schema};
 pub use params::{SubscribeParams, UnsubscribeParams};
 pub use peer::Peer;
 pub use snapshot::{Snapshot, StateRecord};

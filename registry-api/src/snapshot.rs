@@ -12,6 +12,7 @@ use crate::answer::ServiceInfo;
 const PAGE_RECORDS: usize = 200;
 
 /// A record of the state, tagged with its kind.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StateRecord {
@@ -20,6 +21,7 @@ pub enum StateRecord {
 }
 
 /// One page of the state.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct SnapshotPage {
     /// The revision that every page reflects.

@@ -10,6 +10,7 @@ mod duration;
 mod entry;
 mod listen;
 mod metrics;
+mod openapi;
 mod ops;
 mod rate;
 mod request;

@@ -92,6 +92,7 @@ pub(super) struct Counters {
 }
 
 /// What the engine counted since it was opened.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Transactions committed.
