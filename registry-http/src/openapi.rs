@@ -247,7 +247,10 @@ fn body_schema(shape: &Shape, params: &Value, known: &Map<String, Value>) -> Val
         }
         _ => params.clone(),
     };
-    if shape.body != BodyRule::One("changes")
+    if !schema.is_object() {
+        return json!({ "type": "object" });
+    }
+    if !matches!(shape.body, BodyRule::One(_))
         && let Some(properties) = schema["properties"].as_object_mut()
     {
         // What the path says is not repeated here, and what a header says neither.
@@ -258,9 +261,6 @@ fn body_schema(shape: &Shape, params: &Value, known: &Map<String, Value>) -> Val
         if let Some(required) = schema["required"].as_array_mut() {
             required.retain(|name| !name.as_str().is_some_and(|name| of_path.contains(name)));
         }
-    }
-    if !schema.is_object() {
-        schema = json!({ "type": "object" });
     }
     as_input(&mut schema);
     schema
@@ -278,14 +278,16 @@ fn header_parameters(shape: &Shape) -> Vec<Value> {
             json!({ "type": "string", "pattern": pattern }),
         )
     };
-    let mut headers = vec![text("X-Request-Id", "^[!-~]{1,128}$")];
+    // What is not understood there is passed over.
+    let any = |name: &str| named("header", name, false, json!({ "type": "string" }));
+    let mut headers = vec![any("X-Request-Id")];
     if shape.is_write() {
         headers.push(text("If-Match", "^\"[0-9]{1,18}\"$"));
         headers.push(text("Idempotency-Key", "^[!-~]{1,128}$"));
         headers.push(text("X-Registry-Reason", "^[ -~]{0,255}$"));
     }
     if shape.tag != Tag::None {
-        headers.push(text("If-None-Match", "^(W/)?\"[0-9]{1,18}\"$"));
+        headers.push(any("If-None-Match"));
     }
     if shape.action.name == "subscribe" {
         headers.push(text("Last-Event-ID", "^[0-9]{0,18}$"));
