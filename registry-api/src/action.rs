@@ -157,6 +157,91 @@ pub const ACTIONS: &[ActionSpec] = &[
     )
     .at(&[put("/v1/services/{name}/endpoints")]),
     action(
+        "list_instances",
+        Effect::Read,
+        "instances that fit a filter, page by page from one snapshot",
+    )
+    .at(&[
+        get("/v1/instances"),
+        get("/v1/services/{name}/instances"),
+    ]),
+    action("get_instance", Effect::Read, "one instance")
+        .at(&[get("/v1/services/{name}/instances/{id}")]),
+    action(
+        "resolve_service",
+        Effect::Read,
+        "the instances of a service that a caller may use, in the order in which to try them",
+    )
+    .at(&[get("/v1/services/{name}/resolve")]),
+    action(
+        "explain_instances",
+        Effect::Read,
+        "why each instance of a service is in that answer or not",
+    )
+    .at(&[
+        get("/v1/services/{name}/explain"),
+        get("/v1/services/{name}/instances/{id}/explain"),
+    ]),
+    action(
+        "get_service_policy",
+        Effect::Read,
+        "the rules for the instances of a service: its own, and those in force",
+    )
+    .at(&[get("/v1/services/{name}/policy")]),
+    action(
+        "register_instance",
+        Effect::Write,
+        "lists an instance and begins its lease; the same incarnation again renews it",
+    )
+    .at(&[
+        put("/v1/services/{name}/instances/{id}"),
+        post("/v1/services/{name}/instances"),
+    ]),
+    action(
+        "deregister_instance",
+        Effect::Write,
+        "takes an instance off the list",
+    )
+    .at(&[delete("/v1/services/{name}/instances/{id}")]),
+    action(
+        "heartbeat",
+        Effect::Write,
+        "renews the lease of an instance; one that is unknown and says what it is registers where the policy allows",
+    )
+    .at(&[put("/v1/services/{name}/instances/{id}/heartbeat")]),
+    action("heartbeats", Effect::Write, "renews many leases")
+        .at(&[post("/v1/heartbeats")]),
+    action(
+        "report_instance_health",
+        Effect::Write,
+        "tells what a health check of an instance observed",
+    )
+    .at(&[put("/v1/services/{name}/instances/{id}/health")]),
+    action(
+        "set_instance_intent",
+        Effect::Write,
+        "enables, drains or disables an instance",
+    )
+    .at(&[put("/v1/services/{name}/instances/{id}/intent")]),
+    action(
+        "set_instance_lifecycle",
+        Effect::Write,
+        "lets a pending instance in, or back out",
+    )
+    .at(&[put("/v1/services/{name}/instances/{id}/lifecycle")]),
+    action(
+        "set_service_policy",
+        Effect::Write,
+        "sets the rules for the instances of a service",
+    )
+    .at(&[put("/v1/services/{name}/policy")]),
+    action(
+        "release_protection",
+        Effect::Write,
+        "ends the leases of a service that mass-expiry protection holds back",
+    )
+    .at(&[post("/v1/services/{name}/protection/release")]),
+    action(
         "subscribe",
         Effect::Session,
         "sends a snapshot and every change after it, or resumes after a revision",

@@ -1,17 +1,21 @@
 //! What the actions answer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use registry_core::engine::{Service, Stats};
+use registry_core::engine::{Explanation, Instance, LeasePolicy, Service, Stats};
 use registry_core::model::{
-    Endpoint, ExecutionInfo, Health, HealthStatus, Location, ServiceEntry, ServiceState,
+    Endpoint, ExecutionInfo, Health, HealthStatus, Intent, Lifecycle, Location, ServiceEntry,
+    ServicePolicy, ServiceState,
 };
 use registry_core::{
-    Capabilities, Counts, Durability, Head, Image, Key, LogEntry, Revision, Timestamp,
+    Capabilities, Counts, Durability, Head, Image, Key, LogEntry, Revision, Span, Timestamp,
     TransactionId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::error::ErrorInfo;
 
 /// A service with its revisions.
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -63,6 +67,146 @@ pub(crate) struct ServiceList {
     pub(crate) services: Vec<ServiceInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_cursor: Option<String>,
+}
+
+/// An instance with its revisions, and what is known of it beyond its record.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceInfo {
+    /// The service, or role, that it is a copy of.
+    pub service: String,
+    /// Unique within the service.
+    pub instance_id: String,
+    /// Host name or IP address.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// Failure domain within the region; may be empty.
+    pub zone: String,
+    /// Region; may be empty.
+    pub region: String,
+    /// Share of the traffic, relative to its neighbours.
+    pub weight: u32,
+    /// Short marks to filter by.
+    pub tags: Vec<String>,
+    /// Whatever else there is to say.
+    pub metadata: BTreeMap<String, String>,
+    /// Version of what runs.
+    pub version: String,
+    /// How long it stays listed after a heartbeat.
+    pub lease_ttl: Span,
+    /// What an operator wants of it.
+    pub intent: Intent,
+    /// Whether it takes part.
+    pub lifecycle: Lifecycle,
+    /// Which start of the instance this is.
+    pub incarnation: u64,
+    /// The commit that began this lease.
+    pub fencing_revision: Revision,
+    /// The health to act on: that of the last report, and critical without a lease.
+    pub health: Health,
+    /// The last health report, with the time of the last one that said the same.
+    pub last_health_check: Option<HealthStatus>,
+    /// Whether its lease lapsed while mass-expiry protection holds it back.
+    pub suspect: bool,
+    /// When this incarnation was registered.
+    pub registered_at: Timestamp,
+    /// When it was last heard of.
+    pub last_seen: Timestamp,
+    /// Since when it is held back.
+    pub suspect_since: Option<Timestamp>,
+    /// When its lease ended without a deregistration.
+    pub expired_at: Option<Timestamp>,
+    /// When it was taken off the list.
+    pub stopped_at: Option<Timestamp>,
+    /// The commit that last changed it.
+    pub revision: Revision,
+    /// The commit that created its record.
+    pub created_revision: Revision,
+}
+
+impl From<&Instance> for InstanceInfo {
+    fn from(instance: &Instance) -> Self {
+        let entry = instance.entry().clone();
+        Self {
+            health: entry.health(),
+            last_health_check: instance.last_health_check(),
+            last_seen: instance.last_seen(),
+            suspect: entry.suspect_since.is_some(),
+            revision: instance.modified(),
+            created_revision: instance.created(),
+            service: entry.service,
+            instance_id: entry.instance_id,
+            address: entry.address,
+            port: entry.port,
+            zone: entry.zone,
+            region: entry.region,
+            weight: entry.weight,
+            tags: entry.tags,
+            metadata: entry.metadata,
+            version: entry.version,
+            lease_ttl: entry.lease_ttl,
+            intent: entry.intent,
+            lifecycle: entry.lifecycle,
+            incarnation: entry.incarnation,
+            fencing_revision: entry.fencing_revision,
+            registered_at: entry.registered_at,
+            suspect_since: entry.suspect_since,
+            expired_at: entry.expired_at,
+            stopped_at: entry.stopped_at,
+        }
+    }
+}
+
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Serialize)]
+pub(crate) struct InstanceList {
+    pub(crate) instances: Vec<InstanceInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_cursor: Option<String>,
+}
+
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Serialize)]
+pub(crate) struct ExplanationList {
+    pub(crate) service: String,
+    /// The rules in force.
+    pub(crate) policy: LeasePolicy,
+    pub(crate) instances: Vec<Explanation>,
+}
+
+/// The rules for the instances of a service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Serialize)]
+pub(crate) struct PolicyInfo {
+    pub(crate) service: String,
+    /// What the service has of its own.
+    pub(crate) own: ServicePolicy,
+    /// What is in force.
+    pub(crate) effective: LeasePolicy,
+}
+
+/// What became of a batch of heartbeats.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Serialize)]
+pub(crate) struct Beaten {
+    pub(crate) renewed: usize,
+    pub(crate) refused: Vec<RefusedBeat>,
+}
+
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Serialize)]
+pub(crate) struct RefusedBeat {
+    /// Its place in the batch, from 0.
+    pub(crate) index: usize,
+    pub(crate) error: ErrorInfo,
+}
+
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
+#[derive(Debug, Serialize)]
+pub(crate) struct Released {
+    /// Instances whose leases were ended.
+    pub(crate) released: u64,
 }
 
 /// One address of a service, with what a caller needs to choose.
@@ -266,7 +410,10 @@ pub(crate) struct Written {
     /// The commit, or the revision at which everything was as asked for already.
     pub(crate) revision: Revision,
     pub(crate) changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) service: Option<ServiceInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<InstanceInfo>,
 }
 
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]

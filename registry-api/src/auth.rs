@@ -1,10 +1,13 @@
 //! Who asks, and what they may.
 
+use std::sync::Arc;
+
 use registry_core::Timestamp;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::action::Effect;
+use crate::bind::Connection;
 use crate::error::{ErrorCode, ErrorInfo};
 
 /// What a token allows.
@@ -42,12 +45,14 @@ impl Token {
 }
 
 /// Somebody who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// Goes into the log.
     pub actor: String,
     /// What they may.
     pub access: Access,
+    /// The connection that they came over, where leases may be bound to it.
+    pub connection: Option<Arc<Connection>>,
 }
 
 /// Decides who asks.
@@ -76,6 +81,7 @@ impl Authenticator {
             return Ok(Caller {
                 actor: "anonymous".to_owned(),
                 access: Access::Write,
+                connection: None,
             });
         }
         let unauthorized = |message| ErrorInfo::new(ErrorCode::Unauthorized, message, now);
@@ -92,11 +98,21 @@ impl Authenticator {
         Ok(Caller {
             actor: token.name.clone(),
             access: token.access,
+            connection: None,
         })
     }
 }
 
 impl Caller {
+    /// The same caller, over a connection to which it may bind leases.
+    #[must_use]
+    pub fn over(self, connection: &Arc<Connection>) -> Self {
+        Self {
+            connection: Some(Arc::clone(connection)),
+            ..self
+        }
+    }
+
     /// Checks that the caller may do something of that effect.
     ///
     /// # Errors

@@ -70,6 +70,8 @@ error_table! {
     Forbidden = 403, false, "use a token with write access";
     /// Nothing has that name.
     NotFound = 404, false, "list the services to see the names there are";
+    /// The instance has no lease: it never registered, or it expired, or it was deregistered.
+    NoLease = 404, false, "register the instance again";
     /// There is no such path.
     UnknownRoute = 404, false, "see docs/http.md or /openapi.json for the routes";
     /// The path is there, and does not take this method.
@@ -80,6 +82,8 @@ error_table! {
     AlreadyExists = 409, false, "read it, or register without asking that it be absent";
     /// It is at another revision than expected.
     StaleRevision = 409, false, "read it again and decide again";
+    /// A later start of the instance registered, or this one was deregistered.
+    StaleIncarnation = 409, false, "a new start of the instance takes a higher incarnation than the one told";
     /// Other writers kept committing first.
     Contended = 409, true, "send it again";
     /// The snapshot that a cursor belongs to is no longer kept.
@@ -157,7 +161,11 @@ impl ErrorInfo {
 
 fn domain_code(error: &RegistryError) -> ErrorCode {
     match error {
-        RegistryError::UnknownService { .. } => ErrorCode::NotFound,
+        RegistryError::UnknownService { .. } | RegistryError::UnknownInstance { .. } => {
+            ErrorCode::NotFound
+        }
+        RegistryError::NoLease { .. } => ErrorCode::NoLease,
+        RegistryError::StaleIncarnation { .. } => ErrorCode::StaleIncarnation,
         RegistryError::AlreadyExists { .. } => ErrorCode::AlreadyExists,
         RegistryError::StaleRevision { .. } => ErrorCode::StaleRevision,
         RegistryError::Invalid(_) => ErrorCode::BadRequest,

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use registry_core::engine::{Event, EventKind};
-use registry_core::model::{Endpoint, HealthStatus, ServiceEntry, ServiceState};
-use registry_core::{Image, Revision, Timestamp};
+use registry_core::model::{
+    Endpoint, HealthStatus, InstanceEntry, KeeperEntry, ServiceEntry, ServicePolicy, ServiceState,
+};
+use registry_core::{Image, Record, Revision, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::answer::ServiceInfo;
+use crate::answer::{InstanceInfo, ServiceInfo};
 
 /// One event of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,44 @@ pub const EVENTS: &[EventSpec] = &[
     event(
         "health_check_result",
         "the health or its message is another",
+    ),
+    event("instance_registered", "an instance began a lease"),
+    event(
+        "instance_updated",
+        "what is said of an instance is another: its description, its lifecycle, the keeper of its lease",
+    ),
+    event("instance_deregistered", "an instance is off the list"),
+    event(
+        "instance_expired",
+        "the lease of an instance ended without a deregistration",
+    ),
+    event(
+        "instance_suspected",
+        "the lease of an instance lapsed, and mass-expiry protection holds the instance back",
+    ),
+    event(
+        "instance_restored",
+        "an instance that was held back is heard of again",
+    ),
+    event(
+        "instance_health_changed",
+        "the health of an instance, or its message, is another",
+    ),
+    event(
+        "instance_intent_changed",
+        "what an operator wants of an instance is another",
+    ),
+    event(
+        "instance_forgotten",
+        "the record of a stopped instance is gone from the view; the log keeps it",
+    ),
+    event(
+        "policy_changed",
+        "the rules for the instances of a service are others",
+    ),
+    event(
+        "keeper_changed",
+        "the leases of a keeper are kept by another one",
     ),
     event(
         REGISTRY_LOADED,
@@ -81,6 +121,8 @@ struct Happened<'a> {
 pub(crate) struct Loaded {
     pub(crate) revision: Revision,
     pub(crate) services: Vec<ServiceInfo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) instances: Vec<InstanceInfo>,
     /// Whether this was the last page: every event after it is of a later revision.
     pub(crate) complete: bool,
 }
@@ -102,8 +144,58 @@ pub(crate) fn raw(value: &impl Serialize) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("the value has string keys and no failing parts")
 }
 
-/// The data of an event; none where the record is not a service's.
+/// The data of an event about something else than a service.
+#[derive(Serialize)]
+struct Changed<'a> {
+    revision: Revision,
+    time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<&'a str>,
+    /// The instance since, or before where it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a InstanceEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a ServicePolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keeper: Option<&'a KeeperEntry>,
+}
+
+/// The data of an event; none where there is nothing to tell.
 pub(crate) fn event_data(event: &Event) -> Option<Box<RawValue>> {
+    let shown = event.after.as_ref().or(event.before.as_ref())?;
+    let changed = Changed {
+        revision: event.revision,
+        time: event.time,
+        service: shown.key().service_name().map(|name| &**name),
+        instance_id: event.instance.as_deref(),
+        instance: None,
+        policy: None,
+        keeper: None,
+    };
+    match shown.record() {
+        Record::Service(_) => service_event_data(event),
+        Record::Instance(entry) => Some(raw(&Changed {
+            instance: Some(entry),
+            ..changed
+        })),
+        Record::Policy(_) => Some(raw(&Changed {
+            policy: event.after.as_ref().and_then(|image| match image.record() {
+                Record::Policy(policy) => Some(policy),
+                _ => None,
+            }),
+            ..changed
+        })),
+        Record::Keeper(keeper) => Some(raw(&Changed {
+            keeper: Some(keeper),
+            ..changed
+        })),
+        _ => None,
+    }
+}
+
+fn service_event_data(event: &Event) -> Option<Box<RawValue>> {
     let before = entry(event.before.as_ref());
     let after = entry(event.after.as_ref());
     let shown = after.or(before)?;

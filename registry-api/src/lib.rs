@@ -7,6 +7,7 @@ mod action;
 mod answer;
 mod api;
 mod auth;
+mod bind;
 mod error;
 mod event;
 mod message;
@@ -19,9 +20,12 @@ mod strict;
 mod subscription;
 
 pub use action::{ACTIONS, ActionSpec, Effect, Route};
-pub use answer::{ChangeInfo, EndpointInfo, HistoryEntry, LogEntryInfo, RegistryInfo, ServiceInfo};
+pub use answer::{
+    ChangeInfo, EndpointInfo, HistoryEntry, InstanceInfo, LogEntryInfo, RegistryInfo, ServiceInfo,
+};
 pub use api::{Answer, Api};
 pub use auth::{Access, Authenticator, Caller, Token};
+pub use bind::{Bindings, Connection};
 pub use error::{ErrorCode, ErrorInfo};
 pub use event::{EVENTS, EventSpec};
 pub use message::{EventMessage, Request, Response, parse_request};

@@ -3,7 +3,8 @@
 use schemars::{Schema, SchemaGenerator};
 
 use crate::answer::{
-    EndpointList, History, LogList, Pong, RegistryInfo, ServiceInfo, ServiceList, Written,
+    Beaten, EndpointList, ExplanationList, History, InstanceInfo, InstanceList, LogList,
+    PolicyInfo, Pong, RegistryInfo, Released, ServiceInfo, ServiceList, Written,
 };
 use crate::error::ErrorInfo;
 use crate::params;
@@ -49,6 +50,20 @@ pub fn action_schemas(
         "set_service_state" => of!(params::SetServiceState => Written),
         "report_health" => of!(params::ReportHealth => Written),
         "replace_endpoints" => of!(params::ReplaceEndpoints => Written),
+        "list_instances" => of!(params::ListInstances => InstanceList),
+        "get_instance" => of!(params::GetInstance => InstanceInfo),
+        "resolve_service" => of!(params::ResolveService => InstanceList),
+        "explain_instances" => of!(params::ExplainInstances => ExplanationList),
+        "get_service_policy" => of!(params::ServiceOnly => PolicyInfo),
+        "register_instance" => of!(params::RegisterInstance => Written),
+        "deregister_instance" => of!(params::DeregisterInstance => Written),
+        "heartbeat" => of!(params::Beat => Written),
+        "heartbeats" => of!(params::Beats<'_> => Beaten),
+        "report_instance_health" => of!(params::ReportInstanceHealth => Written),
+        "set_instance_intent" => of!(params::SetInstanceIntent => Written),
+        "set_instance_lifecycle" => of!(params::SetInstanceLifecycle => Written),
+        "set_service_policy" => of!(params::SetServicePolicy => PolicyInfo),
+        "release_protection" => of!(params::ReleaseProtection => Released),
         "subscribe" => of!(params::SubscribeParams => StateRecord),
         "ping" => of!(params::Nothing => Pong),
         _ => return None,

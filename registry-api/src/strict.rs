@@ -1,5 +1,6 @@
 //! Reads input strictly: an unknown field, a wrong type, a doubled field is an error with the path of the field.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// Most unknown fields that an error names.
@@ -10,6 +11,11 @@ const UNKNOWN_NAMED_MAX: usize = 5;
 /// # Errors
 /// A message with the path of the field, or with line and column where the text is no JSON.
 pub fn parse_strict<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    parse_strict_borrowed(text)
+}
+
+/// As [`parse_strict`], of a value that may borrow from the text.
+pub(crate) fn parse_strict_borrowed<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let mut unknown = Vec::new();
     let mut note_unknown = |path: serde_ignored::Path<'_>| {

@@ -5,12 +5,13 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Event, EventKind, Filter, Registry, Service, View, Watch, WatchEnd, take_page,
+    Event, EventKind, Filter, Instance, Registry, Service, View, Watch, WatchEnd, take_instances,
+    take_page,
 };
 use registry_core::{Clock, Commit, Revision};
 use serde_json::value::RawValue;
 
-use crate::answer::ServiceInfo;
+use crate::answer::{InstanceInfo, ServiceInfo};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::{
     COMPACTED, Compacted, LAGGED, Lagged, Loaded, REGISTRY_LOADED, event_data, raw,
@@ -18,8 +19,11 @@ use crate::event::{
 use crate::message::{EventMessage, EventType};
 use crate::params::SubscribeParams;
 
-/// Services in one page of the snapshot.
-const SNAPSHOT_PAGE_SERVICES: usize = 200;
+/// Services or instances in one page of the snapshot.
+const SNAPSHOT_PAGE: usize = 200;
+
+/// The services and the instances of a page of the snapshot, and where the next one begins.
+type SnapshotPage = (Vec<ServiceInfo>, Vec<InstanceInfo>, Option<Place>);
 
 /// What a subscriber is told, message by message.
 #[derive(Debug)]
@@ -38,7 +42,15 @@ pub struct Subscription {
 #[derive(Debug)]
 struct Snapshot {
     view: Arc<View>,
-    after: Option<Arc<Service>>,
+    place: Place,
+    has_instances: bool,
+}
+
+/// Where the next page of a snapshot begins.
+#[derive(Debug)]
+enum Place {
+    Services(Option<Arc<Service>>),
+    Instances(Option<Arc<Instance>>),
 }
 
 impl Subscription {
@@ -80,7 +92,15 @@ impl Subscription {
         };
         let watch = registry.watch(resume_after.unwrap_or(view.revision()));
         let has_snapshot = sends_snapshot && resume_after.is_none();
-        let snapshot = has_snapshot.then_some(Snapshot { view, after: None });
+        let is_of_instances = |kind: &EventKind| kind.as_str().starts_with("instance_");
+        let snapshot = has_snapshot.then_some(Snapshot {
+            view,
+            place: Place::Services(None),
+            // Who asks for events of services alone needs none.
+            has_instances: events
+                .as_ref()
+                .is_none_or(|kinds: &Vec<_>| kinds.is_empty() || kinds.iter().any(is_of_instances)),
+        });
         Ok(Self {
             clock: Arc::clone(registry.clock()),
             id,
@@ -142,30 +162,72 @@ impl Subscription {
     }
 
     fn snapshot_page(&mut self) -> Option<EventMessage> {
-        let Snapshot { view, after } = self.snapshot.take()?;
-        let revision = view.revision();
-        let mut found = view
-            .services_after(after.as_ref().map(|service| service.name().as_str()))
-            .filter(|service| self.filter.matches(service.entry()));
-        let page = take_page(&mut found, SNAPSHOT_PAGE_SERVICES);
-        let complete = found.next().is_none();
-        drop(found);
-        let services = page
-            .iter()
-            .map(|service| ServiceInfo::from(&**service))
-            .collect();
-        let loaded = Loaded {
-            revision,
-            services,
-            complete,
+        let Snapshot {
+            view,
+            place,
+            has_instances,
+        } = self.snapshot.take()?;
+        let (services, instances, next) = match place {
+            Place::Services(after) => self.services_page(&view, after.as_ref(), has_instances),
+            Place::Instances(after) => self.instances_page(&view, after.as_ref()),
         };
-        if !complete {
+        let loaded = Loaded {
+            revision: view.revision(),
+            services,
+            instances,
+            complete: next.is_none(),
+        };
+        if let Some(place) = next {
             self.snapshot = Some(Snapshot {
-                after: page.last().cloned(),
                 view,
+                place,
+                has_instances,
             });
         }
-        Some(self.message(REGISTRY_LOADED, complete, raw(&loaded)))
+        Some(self.message(REGISTRY_LOADED, loaded.complete, raw(&loaded)))
+    }
+
+    fn services_page(
+        &self,
+        view: &View,
+        after: Option<&Arc<Service>>,
+        has_instances: bool,
+    ) -> SnapshotPage {
+        let after = after.map(|service| service.name().as_str());
+        let mut found = view
+            .services_after(after)
+            .filter(|service| self.filter.matches(service.entry()));
+        let page = take_page(&mut found, SNAPSHOT_PAGE);
+        let next = if found.next().is_some() {
+            Some(Place::Services(page.last().cloned()))
+        } else {
+            (has_instances && self.instances(view, None).next().is_some())
+                .then_some(Place::Instances(None))
+        };
+        let services = page.iter().map(|service| ServiceInfo::from(&**service));
+        (services.collect(), Vec::new(), next)
+    }
+
+    fn instances_page(&self, view: &View, after: Option<&Arc<Instance>>) -> SnapshotPage {
+        let mut found = self.instances(view, after);
+        let page = take_instances(&mut found, SNAPSHOT_PAGE);
+        let next = found.next().is_some();
+        let next = next.then(|| Place::Instances(page.last().cloned()));
+        let instances = page.iter().map(|instance| InstanceInfo::from(&**instance));
+        (Vec::new(), instances.collect(), next)
+    }
+
+    /// Instances that the subscription is about, those after one where one is given.
+    fn instances<'a>(
+        &'a self,
+        view: &'a View,
+        after: Option<&Arc<Instance>>,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> + use<'a> {
+        let after = after.map(|instance| (instance.service().as_str(), instance.id().as_str()));
+        view.instances_after(after).filter(|instance| {
+            let record = instance.record().image.record();
+            !instance.entry().is_stopped() && self.filter.matches_record(record)
+        })
     }
 
     fn tell(&mut self, commit: &Commit) {

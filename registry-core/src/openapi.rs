@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::limits::NAME_BYTES_MAX;
 use crate::model::Name;
 use crate::revision::Revision;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::transaction::TransactionId;
 
 macro_rules! schema {
@@ -43,4 +43,9 @@ schema!(Name, "Name", {
 schema!(TransactionId, "TransactionId", {
     "description": "Id of a transaction.",
     "type": "string",
+});
+schema!(Span, "Span", {
+    "description": "A span of time such as 500ms, 30s, 5m, 2h or 90d.",
+    "type": "string",
+    "pattern": "^[0-9]+(ms|s|m|h|d)$",
 });

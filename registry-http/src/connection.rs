@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use registry_api::{ErrorCode, Peer};
+use registry_api::{Connection, ErrorCode, Peer};
 use registry_ws::{Admission, Place};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
@@ -45,8 +45,8 @@ pub enum ConnectionEnd {
 /// What the requests of one connection share.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The other end, with its credentials where it is a process on this machine.
-    pub(crate) peer: Peer,
+    /// The other end, with its credentials where it is a process on this machine. Leases can be bound to it.
+    pub(crate) connection: Arc<Connection>,
     admission: Mutex<Option<Admission>>,
 }
 
@@ -116,7 +116,7 @@ where
 {
     let shared = server.shared();
     let link = Arc::new(Link {
-        peer,
+        connection: Connection::new(peer),
         admission: Mutex::default(),
     });
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {

@@ -76,13 +76,14 @@ pub(crate) fn admit(
         headers: &head.headers,
     };
     let config = shared.ws.config();
-    let caller = config.authenticator.authenticate(asks.token(), now)?;
+    let mut caller = config.authenticator.authenticate(asks.token(), now)?;
     if shape.is_write() {
         asks.check_origin(&config.origins)
             .map_err(|turned| shared.error(ErrorCode::Forbidden, turned.message))?;
     }
     if let Some(asked) = head.extensions.get::<Asked>() {
-        shared.check_rate(asked.link.peer, &caller)?;
+        shared.check_rate(asked.link.connection.peer(), &caller)?;
+        caller = caller.over(&asked.link.connection);
     }
     caller.check(shape.action.effect, now)?;
     Ok(caller)

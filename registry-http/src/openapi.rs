@@ -137,7 +137,7 @@ fn operation(shape: &Shape, index: usize, generators: &mut Generators) -> Value 
         let schema = query_schema(param, &params, inputs.definitions());
         named("query", param.name, false, schema)
     }));
-    parameters.extend(header_parameters(shape));
+    parameters.extend(header_parameters(shape, &params));
     let mut operation = json!({
         "operationId": id,
         "summary": shape.action.summary,
@@ -148,7 +148,7 @@ fn operation(shape: &Shape, index: usize, generators: &mut Generators) -> Value 
     if shape.body != BodyRule::None {
         let schema = body_schema(shape, &params, inputs.definitions());
         operation["requestBody"] = json!({
-            "required": true,
+            "required": shape.body != BodyRule::FieldsIfAny,
             "content": { "application/json": { "schema": schema } },
         });
     }
@@ -186,6 +186,9 @@ fn query_schema(param: &Param, params: &Value, known: &Map<String, Value>) -> Va
             json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
         }
         Form::Number => json!({ "type": "integer", "minimum": 0 }),
+        Form::Pairs => {
+            json!({ "type": "array", "items": { "type": "string", "pattern": "^[a-z]+=.*$" } })
+        }
         Form::Flag => json!({ "type": "boolean" }),
         Form::Text if param.name == WAIT => {
             json!({ "type": "string", "pattern": "^[0-9]{1,4}ms$" })
@@ -256,7 +259,8 @@ fn body_schema(shape: &Shape, params: &Value, known: &Map<String, Value>) -> Val
         // What the path says is not repeated here, and what a header says neither.
         properties.retain(|name, _| {
             !of_path.contains(name.as_str())
-                && (shape.body != BodyRule::Fields || !IN_HEADERS.contains(&name.as_str()))
+                && (matches!(shape.body, BodyRule::Named(_))
+                    || !IN_HEADERS.contains(&name.as_str()))
         });
         if let Some(required) = schema["required"].as_array_mut() {
             required.retain(|name| !name.as_str().is_some_and(|name| of_path.contains(name)));
@@ -269,7 +273,7 @@ fn body_schema(shape: &Shape, params: &Value, known: &Map<String, Value>) -> Val
 /// Parameters of a write that have headers of their own.
 const IN_HEADERS: &[&str] = &["expect_revision", "reason", "idempotency_key"];
 
-fn header_parameters(shape: &Shape) -> Vec<Value> {
+fn header_parameters(shape: &Shape, params: &Value) -> Vec<Value> {
     let text = |name: &str, pattern: &str| {
         named(
             "header",
@@ -281,10 +285,14 @@ fn header_parameters(shape: &Shape) -> Vec<Value> {
     // What is not understood there is passed over.
     let any = |name: &str| named("header", name, false, json!({ "type": "string" }));
     let mut headers = vec![any("X-Request-Id")];
-    if shape.is_write() {
-        headers.push(text("If-Match", "^\"[0-9]{1,18}\"$"));
-        headers.push(text("Idempotency-Key", "^[!-~]{1,128}$"));
-        headers.push(text("X-Registry-Reason", "^[ -~]{0,255}$"));
+    for (field, name, pattern) in [
+        ("expect_revision", "If-Match", "^\"[0-9]{1,18}\"$"),
+        ("idempotency_key", "Idempotency-Key", "^[!-~]{1,128}$"),
+        ("reason", "X-Registry-Reason", "^[ -~]{0,255}$"),
+    ] {
+        if shape.is_write() && params["properties"].get(field).is_some() {
+            headers.push(text(name, pattern));
+        }
     }
     if shape.tag != Tag::None {
         headers.push(any("If-None-Match"));

@@ -209,7 +209,7 @@ impl HttpServer {
         let span = tracing::info_span!(
             "request",
             request_id = &*id,
-            peer_addr = %link.peer,
+            peer_addr = %link.connection.peer(),
             method = %request.method(),
             route = tracing::field::Empty,
             status = tracing::field::Empty,

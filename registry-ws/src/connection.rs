@@ -130,6 +130,8 @@ where
         let given_up = future::or(timeout, closing);
         let (socket, caller) = future::or(handshake, given_up).await?;
         tracing::debug!(%peer, actor = caller.actor, "connected");
+        // Leases can be bound to it: they end with the last of its callers.
+        let caller = caller.over(&registry_api::Connection::new(peer));
         let mut connection = Connection::new(&shared, socket, caller);
         let ended = connection.run().await;
         connection.say_goodbye(&ended).await;

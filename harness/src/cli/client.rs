@@ -105,6 +105,7 @@ impl Client {
                 let caller = Caller {
                     actor: "local".to_owned(),
                     access: Access::Write,
+                    connection: None,
                 };
                 let answer = api
                     .call(action, &params.to_string(), &caller)

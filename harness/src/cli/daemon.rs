@@ -93,7 +93,9 @@ async fn start(settings: &Settings) -> Result<()> {
     let location = place(settings)?;
     let (registry, driver) = open(settings, &location).await?;
     let driving = tokio::spawn(driver.run());
-    let ws = WsServer::new(Api::new(registry.clone()), ws);
+    let (api, bindings) = Api::with_bindings(registry.clone());
+    tokio::spawn(bindings.run());
+    let ws = WsServer::new(api, ws);
     let server = HttpServer::new(ws, settings.http()?);
     let addresses: Result<Vec<_>, _> = listeners.iter().map(Listener::local_address).collect();
     tell_ready(&registry, &location, &addresses?, tls.is_some())?;

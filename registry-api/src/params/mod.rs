@@ -1,5 +1,8 @@
 //! Parameters of the actions. Unknown fields are refused.
 
+mod instances;
+
+pub(crate) use self::instances::*;
 use registry_core::engine::{Direction, Filter, ServicePatch};
 use registry_core::model::{Endpoint, Health, ServiceEntry, ServiceState};
 use registry_core::{Revision, Timestamp};
@@ -90,7 +93,7 @@ macro_rules! write_params {
         #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
         pub(crate) struct $name {
             $($(#[$attribute])* pub(crate) $field: $type,)*
-            /// The revision that the service must be at; 0 is absent.
+            /// The revision that the record must be at; 0 is absent.
             #[serde(default)]
             pub(crate) expect_revision: Option<Revision>,
             #[serde(default)]
@@ -106,6 +109,8 @@ macro_rules! write_params {
         }
     };
 }
+
+pub(crate) use write_params;
 
 write_params!(RegisterService {
     service: ServiceEntry,

@@ -1,5 +1,7 @@
 //! Answers actions.
 
+mod instances;
+
 use std::sync::Arc;
 
 use registry_core::engine::{
@@ -14,10 +16,11 @@ use serde_json::value::RawValue;
 
 use crate::action::{ActionSpec, Effect};
 use crate::answer::{
-    EndpointInfo, EndpointList, History, HistoryEntry, LogEntryInfo, LogList, Pong, RegistryInfo,
-    ServiceInfo, ServiceList, Written,
+    EndpointInfo, EndpointList, History, HistoryEntry, InstanceInfo, LogEntryInfo, LogList, Pong,
+    RegistryInfo, ServiceInfo, ServiceList, Written,
 };
 use crate::auth::Caller;
+use crate::bind::{Binder, Bindings};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
 use crate::params;
@@ -31,6 +34,7 @@ const HISTORY_PAGE: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Api {
     registry: Registry,
+    binder: Option<Binder>,
 }
 
 /// The answer to an action: its data, and the revision that it reflects.
@@ -46,6 +50,13 @@ pub struct Answer {
 enum Refusal {
     Registry(RegistryError),
     Code(ErrorCode, String),
+    Info(ErrorInfo),
+}
+
+impl From<ErrorInfo> for Refusal {
+    fn from(info: ErrorInfo) -> Self {
+        Self::Info(info)
+    }
 }
 
 impl From<RegistryError> for Refusal {
@@ -65,7 +76,21 @@ type Answered = Result<Answer, Refusal>;
 impl Api {
     /// The command layer over a registry.
     pub fn new(registry: Registry) -> Self {
-        Self { registry }
+        Self {
+            registry,
+            binder: None,
+        }
+    }
+
+    /// The command layer over a registry whose leases can be bound to processes and connections, and what must run for
+    /// that.
+    pub fn with_bindings(registry: Registry) -> (Self, Bindings) {
+        let (binder, bindings) = Bindings::new(registry.clone());
+        let api = Self {
+            registry,
+            binder: Some(binder),
+        };
+        (api, bindings)
     }
 
     /// The registry.
@@ -108,6 +133,7 @@ impl Api {
         answered.map_err(|refusal| match refusal {
             Refusal::Registry(error) => ErrorInfo::of(&error, now),
             Refusal::Code(code, message) => ErrorInfo::new(code, message, now),
+            Refusal::Info(info) => info,
         })
     }
 
@@ -120,6 +146,11 @@ impl Api {
             "list_log" => self.list_log(parse(params)?).await,
             "service_dependencies" => self.service_dependencies(parse(params)?).await,
             "registry_info" => self.registry_info(&parse(params)?).await,
+            "list_instances" => self.list_instances(parse(params)?).await,
+            "get_instance" => self.get_instance(parse(params)?).await,
+            "resolve_service" => self.resolve_service(parse(params)?).await,
+            "explain_instances" => self.explain_instances(parse(params)?).await,
+            "get_service_policy" => self.get_service_policy(parse(params)?).await,
             "snapshot" => self.snapshot(parse(params)?).await,
             "ping" => parse(params).map(|nothing| self.ping(&nothing)),
             other => Err(Refusal::Code(
@@ -131,6 +162,17 @@ impl Api {
 
     async fn write(&self, action: &str, params: &str, caller: &Caller) -> Answered {
         let (action, context) = match action {
+            "heartbeat" => return self.heartbeat(parse(params)?, caller).await,
+            "heartbeats" => return self.heartbeats(params, caller).await,
+            "release_protection" => return self.release_protection(params, caller).await,
+            "register_instance" => return self.register_instance(parse(params)?, caller).await,
+            "deregister_instance" => instances::deregister_instance(parse(params)?),
+            "set_instance_intent" => instances::set_instance_intent(parse(params)?),
+            "set_instance_lifecycle" => instances::set_instance_lifecycle(parse(params)?),
+            "report_instance_health" => {
+                instances::report_instance_health(parse(params)?, self.now())
+            }
+            "set_service_policy" => instances::set_service_policy(parse(params)?)?,
             "register_service" => register_service(parse(params)?),
             "update_service" => update_service(parse(params)?),
             "deregister_service" => deregister_service(parse(params)?),
@@ -144,6 +186,16 @@ impl Api {
                 ));
             }
         };
+        let reply = self.submit(action, context, caller).await?;
+        Ok(written(&reply))
+    }
+
+    async fn submit(
+        &self,
+        action: Action,
+        context: params::WriteContext,
+        caller: &Caller,
+    ) -> Result<Reply, RegistryError> {
         let params::WriteContext {
             reason,
             idempotency_key,
@@ -153,21 +205,7 @@ impl Api {
             reason,
             idempotency_key,
         };
-        let Reply {
-            revision,
-            is_changed,
-            service,
-            ..
-        } = self.registry.submit(action, context).await?;
-        let service = service.as_deref().map(ServiceInfo::from);
-        Ok(answer(
-            &Written {
-                revision,
-                changed: is_changed,
-                service,
-            },
-            revision,
-        ))
+        self.registry.submit(action, context).await
     }
 
     async fn view(&self, stale: bool) -> Result<Arc<View>, RegistryError> {
@@ -349,6 +387,16 @@ impl Api {
             revision,
         )
     }
+}
+
+fn written(reply: &Reply) -> Answer {
+    let written = Written {
+        revision: reply.revision,
+        changed: reply.is_changed,
+        service: reply.service.as_deref().map(ServiceInfo::from),
+        instance: reply.instance.as_deref().map(InstanceInfo::from),
+    };
+    answer(&written, reply.revision)
 }
 
 fn answer(data: &impl Serialize, revision: Revision) -> Answer {
