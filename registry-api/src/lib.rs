@@ -19,7 +19,7 @@ mod snapshot;
 mod strict;
 mod subscription;
 
-pub use action::{ACTIONS, ActionSpec, Effect, Route};
+pub use action::{ACTIONS, ActionSpec, Effect, PROMETHEUS_TARGETS, Route};
 pub use answer::{
     ChangeInfo, EndpointInfo, HistoryEntry, InstanceInfo, LogEntryInfo, RegistryInfo, ServiceInfo,
 };

@@ -6,6 +6,7 @@
 mod answer;
 mod config;
 mod connection;
+mod discovery;
 mod duration;
 mod entry;
 mod listen;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use registry_api::{ACTIONS, ActionSchemas, Effect, ErrorCode, action_schemas, error_schema};
+use registry_api::{
+    ACTIONS, ActionSchemas, Effect, ErrorCode, PROMETHEUS_TARGETS, action_schemas, error_schema,
+};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -372,6 +374,9 @@ fn responses(shape: &Shape, schemas: Option<&ActionSchemas>, known: &Map<String,
             "text/event-stream": { "schema": { "type": "string" } },
             "application/json": { "schema": polled() },
         }),
+        _ if shape.route.path == PROMETHEUS_TARGETS => json!({
+            "application/json": { "schema": targets() },
+        }),
         "snapshot" => json!({ "application/x-ndjson": { "schema": { "type": "string" } } }),
         _ => json!({ "application/json": { "schema": schema } }),
     };
@@ -388,6 +393,17 @@ fn responses(shape: &Shape, schemas: Option<&ActionSchemas>, known: &Map<String,
         responses["304"] = json!({ "description": "the tag is known", "headers": headers });
     }
     responses
+}
+
+/// Targets as Prometheus takes them.
+fn targets() -> Value {
+    let texts = json!({ "type": "array", "items": { "type": "string" } });
+    let labels = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    json!({ "type": "array", "items": {
+        "type": "object",
+        "required": ["targets", "labels"],
+        "properties": { "targets": texts, "labels": labels },
+    } })
 }
 
 /// The answer to a poll.

@@ -1,6 +1,6 @@
 //! What each route takes: path, query, body, and what it tags its answer with.
 
-use registry_api::{ActionSpec, Effect, Route};
+use registry_api::{ActionSpec, Effect, PROMETHEUS_TARGETS, Route};
 
 /// What stands in a path or a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,8 @@ const INSTANCES: &[Param] = &[
     CURSOR,
     STALE,
 ];
+/// Targets come all at once.
+const TARGETS: &[Param] = INSTANCES.split_at(10).0;
 /// Those of one service: the path has its name.
 const INSTANCES_OF_ONE: &[Param] = INSTANCES.split_at(1).1;
 const RESOLVE: &[Param] = &[
@@ -189,6 +191,9 @@ impl Shape {
             "service_dependencies" => shape.reads(DEPENDENCIES, Tag::View),
             "register_service" => shape.body = BodyRule::Named("service"),
             "update_service" => shape.body = BodyRule::One("changes"),
+            "list_instances" if route.path == PROMETHEUS_TARGETS => {
+                shape.reads(TARGETS, Tag::None);
+            }
             "list_instances" => {
                 let of_one = !shape.path.is_empty();
                 shape.reads(if of_one { INSTANCES_OF_ONE } else { INSTANCES }, Tag::View);

@@ -388,6 +388,23 @@ impl Registry {
         &self.shared
     }
 
+    /// The view of a revision that is kept for readers who turn pages; without a revision that of now, kept from here
+    /// on.
+    ///
+    /// # Errors
+    /// [`RegistryError::CursorExpired`] where it is no longer kept.
+    pub async fn view_to_keep(
+        &self,
+        revision: Option<Revision>,
+    ) -> Result<Arc<View>, RegistryError> {
+        if let Some(revision) = revision {
+            return self.pinned(revision);
+        }
+        let view = self.view().await?;
+        self.shared.pins.pin(&view);
+        Ok(view)
+    }
+
     pub(super) fn pinned(&self, revision: Revision) -> Result<Arc<View>, RegistryError> {
         self.shared
             .pins
