@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use registry_core::model::{
-    Endpoint, ExecutionInfo, Health, HealthStatus, Location, Protocol, ServiceEntry, ServiceState,
-    SshConfig,
+    Endpoint, ExecutionInfo, Health, HealthStatus, InstanceEntry, InstanceSpec, Location, Protocol,
+    ServiceEntry, ServicePolicy, ServiceState, SshConfig,
 };
 use registry_core::{
-    Cause, ErrorKind, Image, Key, Mutation, Precondition, Record, Result, Revision, Timestamp,
-    Transaction, TransactionId,
+    Cause, ErrorKind, Image, Key, Mutation, Precondition, Record, Result, Revision, Span,
+    Timestamp, Transaction, TransactionId,
 };
 
 use crate::case::Failure;
@@ -66,6 +66,69 @@ pub(crate) fn image(name: &str, version: &str) -> Arc<Image> {
 /// The image of a legal entry.
 pub(crate) fn image_of(entry: ServiceEntry) -> Arc<Image> {
     Image::new(Record::Service(entry)).expect("the entry of a fixture is legal")
+}
+
+/// An instance as they are in use, every field filled.
+pub(crate) fn instance(service: &str, id: &str, version: &str) -> InstanceEntry {
+    let time = Timestamp::from_nanos(1_760_000_000_000_000_000);
+    let spec = InstanceSpec {
+        zone: "eu-central-1a".to_owned(),
+        region: "eu-central".to_owned(),
+        tags: vec!["canary".to_owned(), "größe".to_owned()],
+        metadata: [("rack".to_owned(), "17/4".to_owned())].into(),
+        version: version.to_owned(),
+        ..InstanceSpec::new(service, id, "node-17.eu-central.example.org", 9100)
+    };
+    InstanceEntry {
+        last_health_check: entry(service, version).last_health_check,
+        suspect_since: Some(time),
+        keeper: "keeper-1".to_owned(),
+        ..spec.start(u64::MAX, Revision(7), time)
+    }
+}
+
+/// A record for a key of any kind; another version is another record.
+pub(crate) fn image_at(key: &Key, version: &str) -> Arc<Image> {
+    let record = match key {
+        Key::Instance { service, id } => Record::Instance(instance(service, id, version)),
+        Key::Policy(service) => Record::Policy(ServicePolicy {
+            service: service.to_string(),
+            remove_expired_after: Some(Span::from_secs(sum(version))),
+            ..ServicePolicy::default()
+        }),
+        Key::Keeper(id) => {
+            let keeper = serde_json::json!({
+                "id": id, "adopted_by": version, "started_at": "2026-01-01T00:00:00Z",
+            });
+            Record::Keeper(serde_json::from_value(keeper).expect("the fixture is a keeper"))
+        }
+        service => Record::Service(entry(service.name(), version)),
+    };
+    Image::new(record).expect("the record of a fixture is legal")
+}
+
+fn sum(version: &str) -> u64 {
+    version.bytes().map(u64::from).sum()
+}
+
+/// The key of an instance.
+pub(crate) fn instance_key(service: &str, id: &str) -> Key {
+    Key::instance(service, id).expect("the names of a fixture are legal")
+}
+
+/// The key of a policy.
+pub(crate) fn policy_key(service: &str) -> Key {
+    Key::policy(service).expect("the name of a fixture is legal")
+}
+
+/// The key of a keeper.
+pub(crate) fn keeper_key(id: &str) -> Key {
+    Key::keeper(id).expect("the name of a fixture is legal")
+}
+
+/// A transaction that puts one record of any kind.
+pub(crate) fn put_at(key: &Key, version: &str) -> Transaction {
+    transaction(vec![Mutation::Put(image_at(key, version))])
 }
 
 /// The largest entry that the model accepts.
@@ -156,12 +219,21 @@ pub(crate) fn fill(store: &Handle) -> Result<Revision, Failure> {
         numbered(transaction, number)
     };
     let names: Vec<String> = (0..24).map(|index| format!("service-{index:02}")).collect();
-    let created = names.iter().map(|name| next(put(name, "1.0.0"))).collect();
+    let others = others();
+    // The others first, so that a cut of the log meets them.
+    let mut created: Vec<_> = others
+        .iter()
+        .map(|key| next(put_at(key, "1.0.0")))
+        .collect();
+    created.extend(names.iter().map(|name| next(put(name, "1.0.0"))));
     for outcome in store.commit(created)? {
         outcome?;
     }
     for name in names.iter().step_by(3) {
         store.apply(next(put(name, "1.1.0")))?;
+    }
+    for key in others.iter().step_by(2) {
+        store.apply(next(put_at(key, "1.1.0")))?;
     }
     for name in names.iter().skip(1).step_by(5) {
         store.apply(next(delete(name)))?;
@@ -171,9 +243,24 @@ pub(crate) fn fill(store: &Handle) -> Result<Revision, Failure> {
         put_of("Service-01", "2.0.0"),
         delete_of("service-02"),
         put_of("größe/変更:%41", "2.0.0"),
+        Mutation::Delete(others[1].clone()),
+        Mutation::Put(image_at(&instance_key("service-01", "new"), "2.0.0")),
     ];
     store.apply(next(transaction(several)))?;
     store.revision().map_err(Into::into)
+}
+
+/// Keys of the other kinds, some with the names of services.
+fn others() -> Vec<Key> {
+    vec![
+        instance_key("service-01", "a"),
+        instance_key("service-01", "b"),
+        instance_key("service-01", "a/b"),
+        instance_key("service-01\u{1}", "a"),
+        instance_key("größe/変更:%41", "é"),
+        policy_key("service-01"),
+        keeper_key("service-01"),
+    ]
 }
 
 /// Fails unless the answer is an error of that kind.

@@ -39,8 +39,14 @@ impl Handle {
         Ok(self.head()?.revision())
     }
 
+    /// A service.
     pub(crate) fn get(&self, name: &str) -> Result<Option<Versioned>> {
-        block_on(self.0.get(&key(name)))
+        self.get_at(&key(name))
+    }
+
+    /// A record of any kind.
+    pub(crate) fn get_at(&self, key: &Key) -> Result<Option<Versioned>> {
+        block_on(self.0.get(key))
     }
 
     /// The version text of a service, or none where the service is not there.
@@ -50,25 +56,50 @@ impl Handle {
         Ok(entry.map(|entry| entry.version.clone()))
     }
 
+    /// A page of services.
     pub(crate) fn range(&self, after: Option<&Key>, limit: usize) -> Result<RangePage> {
+        self.range_of(Kind::Service, after, limit)
+    }
+
+    /// A page of records of one kind.
+    pub(crate) fn range_of(
+        &self,
+        kind: Kind,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<RangePage> {
         block_on(self.0.range(RangeRequest {
-            kind: Kind::Service,
+            kind,
             after: after.cloned(),
             limit,
         }))
     }
 
-    /// Every record, page by page.
+    /// Every record of every kind, page by page.
     pub(crate) fn records(&self) -> Result<Vec<Versioned>> {
         self.records_by(RANGE_PAGE_MAX)
     }
 
-    /// Every record, in pages of `limit`.
+    /// Every record of every kind, in pages of `limit`.
     pub(crate) fn records_by(&self, limit: usize) -> Result<Vec<Versioned>> {
+        let mut records = Vec::new();
+        for kind in Kind::ALL {
+            records.extend(self.records_of(kind, limit)?);
+        }
+        Ok(records)
+    }
+
+    /// Every record of one kind, in pages of `limit`.
+    pub(crate) fn records_of(&self, kind: Kind, limit: usize) -> Result<Vec<Versioned>> {
         let mut records: Vec<Versioned> = Vec::new();
         let mut after = None;
         loop {
-            let page = self.range(after.as_ref(), limit)?;
+            let page = self.range_of(kind, after.as_ref(), limit)?;
+            let is_of_kind = |record: &Versioned| record.key().kind() == kind;
+            assert!(
+                page.records.iter().all(is_of_kind),
+                "a page has another kind"
+            );
             assert!(page.records.len() <= limit, "a page is over its limit");
             records.extend(page.records);
             let Some(next) = page.next else {

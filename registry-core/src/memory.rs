@@ -233,6 +233,8 @@ impl State {
         let mut found = self
             .records
             .range((start, Bound::Unbounded))
+            .skip_while(|(key, _)| key.kind() < request.kind)
+            .take_while(|(key, _)| key.kind() == request.kind)
             .map(|(_, record)| record);
         let mut records = Vec::new();
         let mut bytes = 0;

@@ -518,9 +518,11 @@ impl RegistryStore for JsonStore {
             .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let records = state
             .records
-            .range::<_, Key>((start, std::ops::Bound::Unbounded));
+            .range::<_, Key>((start, std::ops::Bound::Unbounded))
+            .skip_while(|(key, _)| key.kind() < request.kind)
+            .take_while(|(key, _)| key.kind() == request.kind);
         let mut page = RangeCollector::new(BACKEND, &request);
-        for (_, record) in records.filter(|(key, _)| key.kind() == request.kind) {
+        for (_, record) in records {
             if !page.take(record.clone())? {
                 break;
             }

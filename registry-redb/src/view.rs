@@ -183,7 +183,8 @@ impl<'a> View<'a> {
             .snapshot
             .writes
             .range::<_, Key>((start, std::ops::Bound::Unbounded))
-            .filter(|(key, _)| key.kind() == request.kind);
+            .skip_while(|(key, _)| key.kind() < request.kind)
+            .take_while(|(key, _)| key.kind() == request.kind);
         let mut page = RangeCollector::new(BACKEND, request);
         page.take_merged(stored, overlay)?;
         Ok(page.finish(self.snapshot.head.revision()))

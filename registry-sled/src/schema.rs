@@ -37,7 +37,8 @@ pub(crate) fn log_key(revision: Revision) -> [u8; 8] {
     revision.0.to_be_bytes()
 }
 
-/// What every place of a key in the index begins with. No key holds the byte 0 behind its kind.
+/// What every place of a key in the index begins with. No key goes on with the byte 0 where another one of its kind ends:
+/// names do not hold it, and keys of a kind have the same number of parts.
 pub(crate) fn place_prefix(key: &Key) -> Vec<u8> {
     let mut bytes = key.to_bytes();
     bytes.push(0);

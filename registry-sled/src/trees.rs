@@ -159,7 +159,9 @@ impl Trees {
             .as_ref()
             .map_or(Bound::Unbounded, Bound::Excluded);
         let overlay = published.shadow.range::<Key, _>((start, Bound::Unbounded));
-        let overlay = overlay.filter(|(key, _)| key.kind() == request.kind);
+        let overlay = overlay
+            .skip_while(|(key, _)| key.kind() < request.kind)
+            .take_while(|(key, _)| key.kind() == request.kind);
         let mut page = RangeCollector::new(BACKEND, request);
         page.take_merged(stored, overlay)?;
         Ok(page.finish(published.head.revision()))

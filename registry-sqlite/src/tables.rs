@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use crate::error::Fault;
 use crate::rows::{InstanceRow, RecordRow, ServiceRow, StateRow};
 
-/// A table of the state. Its rows stand in the order of keys: SQLite compares texts by their bytes.
+/// A table of the state. The rows of a kind stand in the order of keys: SQLite compares texts by their bytes.
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     /// Columns that tell one row from another, in the order of rows.
@@ -95,6 +95,18 @@ impl Table {
     /// The statement that reads rows, with the rest of it.
     pub(crate) fn select(&self, rest: &str) -> String {
         format!("SELECT {} FROM {} {rest}", self.columns, self.name)
+    }
+
+    /// The end of a statement that reads all of it in the order of keys, in which kinds stand by their numbers.
+    pub(crate) fn order(&self) -> String {
+        let number = |kind: Kind| format!("WHEN '{kind}' THEN {}", kind as u8);
+        let kinds: Vec<_> = Kind::ALL.into_iter().map(number).collect();
+        let column = |name: &&str| match *name {
+            "kind" => format!("CASE kind {} END", kinds.join(" ")),
+            name => name.to_owned(),
+        };
+        let columns: Vec<_> = self.key.iter().map(column).collect();
+        format!("ORDER BY {}", columns.join(", "))
     }
 
     /// Reads the columns of [`Table::select`], with every check.

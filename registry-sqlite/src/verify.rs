@@ -118,8 +118,7 @@ fn records(
     table: &Table,
     verification: &mut Verification,
 ) -> Result<(), Fault> {
-    let order = format!("ORDER BY {}", table.key.join(", "));
-    let mut select = connection.prepare(&table.select(&order))?;
+    let mut select = connection.prepare(&table.select(&table.order()))?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         match table.read(row) {

@@ -70,18 +70,14 @@ fn run(backend: &str, package: &str) -> Result<Report> {
     } else {
         "conformance"
     };
-    let path = root()
-        .join("target")
-        .join(format!("conformance-{backend}.json"));
+    // Also where cargo builds elsewhere.
+    let folder = fs::canonicalize(root())?.join("target");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("conformance-{backend}.json"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["test", "--quiet", "--package", package, "--test", target])
-        .env(
-            "HARNESS_CONFORMANCE_REPORT",
-            fs::canonicalize(root())?
-                .join("target")
-                .join(path.file_name().unwrap_or_default()),
-        )
+        .env("HARNESS_CONFORMANCE_REPORT", &path)
         .current_dir(root())
         .status()
         .context("run cargo")?;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use registry_core::durable::{rename_durably, temporary_path};
 use registry_core::legacy::write_legacy;
-use registry_core::{Head, Image, Kind, RecordPages, RegistryStore, StoreError, private_options};
+use registry_core::limits::RANGE_PAGE_MAX;
+use registry_core::{Head, Kind, RangeRequest, RegistryStore, StoreError, private_options};
 
 use super::copy::Progress;
 use super::ndjson;
@@ -19,6 +20,8 @@ pub struct Exported {
     pub head: Head,
     /// Services written.
     pub services: u64,
+    /// Records of other kinds that the form has no room for, by kind.
+    pub left_out: Vec<(Kind, u64)>,
 }
 
 /// Writes the services in the legacy form, in the order of their names, to a file or, for `-`, to standard output.
@@ -36,7 +39,12 @@ pub async fn export_legacy(
     let mut out = Output::open(file)?;
     write_legacy(&mut out.writer, &entries)?;
     out.finish()?;
-    Ok(Exported { head, services })
+    let counts = head.tally.counts.iter();
+    Ok(Exported {
+        services,
+        left_out: counts.filter(|(kind, _)| *kind != Kind::Service).collect(),
+        head,
+    })
 }
 
 /// Writes log, records and seal, a line each, to a file or, for `-`, to standard output.
@@ -53,6 +61,7 @@ pub async fn export_ndjson(
     out.finish()?;
     Ok(Exported {
         services: head.tally.counts.of(Kind::Service),
+        left_out: Vec::new(),
         head,
     })
 }
@@ -62,16 +71,26 @@ async fn read_services(
     progress: Progress<'_>,
 ) -> Result<Vec<ServiceEntry>, crate::Error> {
     let mut entries = Vec::new();
-    let mut pages = RecordPages::new(store);
-    while let Some(page) = pages.next().await? {
+    let mut after = None;
+    loop {
+        let page = store
+            .range(RangeRequest {
+                kind: Kind::Service,
+                after,
+                limit: RANGE_PAGE_MAX,
+            })
+            .await?;
         let services = page
             .records
             .iter()
-            .filter_map(|record| Image::as_service(&record.image));
+            .filter_map(|record| record.image.as_service());
         entries.extend(services.cloned());
         progress(0, entries.len() as u64);
+        after = page.next;
+        if after.is_none() {
+            return Ok(entries);
+        }
     }
-    Ok(entries)
 }
 
 /// A file that gets its name when it is whole.

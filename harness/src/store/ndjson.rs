@@ -27,7 +27,7 @@ enum Line {
         anchor: Anchor,
     },
     Entry(PortableEntry),
-    Record(PortableRecord),
+    Record(Box<PortableRecord>),
     Seal(Seal),
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn write(
     while let Some(page) = pages.next().await? {
         check_known(store, page.records.iter().map(|record| &record.image))?;
         for record in &page.records {
-            put(out, &Line::Record(PortableRecord::from(record)))?;
+            put(out, &Line::Record(Box::new(record.into())))?;
         }
         records += page.records.len() as u64;
         progress(entries, records);
@@ -120,8 +120,8 @@ pub(super) async fn restore(
             }
             Some(Line::Record(record)) => {
                 records += 1;
-                let record =
-                    Versioned::try_from(record).map_err(|error| lines.error(&error.to_string()))?;
+                let record = Versioned::try_from(*record)
+                    .map_err(|error| lines.error(&error.to_string()))?;
                 page.records.push(record);
             }
             Some(Line::Seal(seal)) => {

@@ -10,6 +10,7 @@ mod files;
 mod fixture;
 mod hostile;
 mod javascript;
+mod kinds;
 mod migrate;
 mod ready;
 mod tour;

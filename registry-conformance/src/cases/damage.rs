@@ -208,7 +208,7 @@ fn assert_no_wrong_answer(store: &Handle, truth: &Truth) -> bool {
         .map(|record| (record.key(), record))
         .collect();
     for (key, record) in &by_key {
-        match store.get(key.name()) {
+        match store.get_at(key) {
             Ok(Some(found)) => assert_eq!(found, **record, "a wrong record"),
             Ok(None) => is_complete = false,
             Err(_) => {}

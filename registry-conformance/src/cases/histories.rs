@@ -5,10 +5,12 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any as anything, prop_oneof};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use registry_core::{MemoryStore, Mutation, Precondition, Revision, Transaction, TransactionId};
+use registry_core::{
+    Key, MemoryStore, Mutation, Precondition, Revision, Transaction, TransactionId,
+};
 
 use crate::case::{Case, Failure, Verdict, any, case};
-use crate::fixture::{cause, image, key};
+use crate::fixture::{cause, image_at, instance_key, keeper_key, key, policy_key};
 use crate::handle::Handle;
 use crate::picture::Picture;
 use crate::settings;
@@ -18,6 +20,22 @@ pub(super) const CASES: &[Case] = &[case!(any, random_histories_equal_the_model)
 
 /// Few names, so that transactions meet.
 const NAMES: [&str; 6] = ["a", "a/b", "b", "é", "\u{1F600}", "z"];
+
+/// Few keys of every kind, some with names of others.
+fn keys() -> Vec<Key> {
+    let mut keys = NAMES.map(key).to_vec();
+    for (service, id) in [
+        ("a", "b"),
+        ("a", "b/a"),
+        ("a/b", "a"),
+        ("a\u{1}", "b"),
+        ("é", "z"),
+    ] {
+        keys.push(instance_key(service, id));
+    }
+    keys.extend([policy_key("a"), policy_key("é"), keeper_key("a")]);
+    keys
+}
 
 /// One step of a history. Printed as the code that makes it.
 #[derive(Debug, Clone)]
@@ -38,7 +56,7 @@ struct Plan {
     changes: Vec<Change>,
 }
 
-/// A precondition on the n-th name.
+/// A precondition on the n-th key.
 #[derive(Debug, Clone)]
 enum Condition {
     Absent(u8),
@@ -50,7 +68,7 @@ enum Condition {
     Head(u8),
 }
 
-/// A change of the n-th name.
+/// A change of the n-th key.
 #[derive(Debug, Clone)]
 enum Change {
     Put(u8, u8),
@@ -58,7 +76,7 @@ enum Change {
 }
 
 fn name() -> impl Strategy<Value = u8> {
-    0..u8::try_from(NAMES.len()).expect("there are few names")
+    0..u8::try_from(keys().len()).expect("there are few keys")
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
@@ -184,13 +202,13 @@ impl Play<'_> {
     }
 
     fn precondition(&self, condition: &Condition) -> Result<Precondition, Failure> {
-        let key = |name: u8| key(NAMES[usize::from(name)]);
+        let key = |name: u8| keys().swap_remove(name.into());
         Ok(match *condition {
             Condition::Absent(name) => Precondition::Absent(key(name)),
             Condition::Present(name) => Precondition::Present(key(name)),
             Condition::By(name, index) => Precondition::ModifiedBy(key(name), index.into()),
             Condition::Modified(name, more) => {
-                let found = self.model.get(NAMES[usize::from(name)])?;
+                let found = self.model.get_at(&key(name))?;
                 let found = found.map_or(0, |record| record.modified.0);
                 Precondition::ModifiedAt(key(name), Revision(found + u64::from(more)))
             }
@@ -202,11 +220,10 @@ impl Play<'_> {
 }
 
 fn mutation(change: &Change) -> Mutation {
+    let key = |name: u8| keys().swap_remove(name.into());
     match *change {
-        Change::Put(name, version) => {
-            Mutation::Put(image(NAMES[usize::from(name)], &version.to_string()))
-        }
-        Change::Delete(name) => Mutation::Delete(key(NAMES[usize::from(name)])),
+        Change::Put(name, version) => Mutation::Put(image_at(&key(name), &version.to_string())),
+        Change::Delete(name) => Mutation::Delete(key(name)),
     }
 }
 

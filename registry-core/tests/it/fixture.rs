@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use registry_core::model::{
-    Endpoint, ExecutionInfo, Health, HealthStatus, Location, Protocol, ServiceEntry, ServiceState,
-    SshConfig,
+    Endpoint, ExecutionInfo, Health, HealthStatus, InstanceEntry, InstanceSpec, Intent, Lifecycle,
+    Location, Protocol, ServiceEntry, ServicePolicy, ServiceState, SshConfig, UnknownHeartbeat,
 };
 use registry_core::{
-    Cause, Change, Commit, Hash, Image, Key, LogEntry, Record, Revision, Timestamp, TransactionId,
-    Versioned,
+    Cause, Change, Commit, Hash, Image, Key, LogEntry, Record, Revision, Span, Timestamp,
+    TransactionId, Versioned,
 };
 
 /// Time of every fixture.
@@ -109,6 +109,59 @@ pub(crate) fn entries() -> Vec<ServiceEntry> {
         ..ServiceEntry::new("failed", "1")
     };
     vec![minimal, process, container, unit, stopped, failed]
+}
+
+/// Instances that together have every form of every field, by the name of their vectors.
+pub(crate) fn instances() -> Vec<(&'static str, InstanceEntry)> {
+    let minimal = InstanceSpec::new("api", "api-1", "10.0.0.7", 80);
+    let minimal = minimal.start(0, Revision(1), TIME);
+    let full = InstanceSpec {
+        zone: "eu-central-1a".to_owned(),
+        region: "eu-central".to_owned(),
+        weight: 10_000,
+        tags: vec!["canary".to_owned(), "größe".to_owned()],
+        metadata: [("rack", "17/4"), ("変更", "")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        version: "1.2.3".to_owned(),
+        lease_ttl: Span::from_millis(1500),
+        ..InstanceSpec::new("größe/変更:%41", "0190-ü", "2001:db8::1", u16::MAX)
+    };
+    let full = InstanceEntry {
+        intent: Intent::Draining,
+        lifecycle: Lifecycle::Pending,
+        last_health_check: Some(health(Health::Warning, Some("slow: 312 ms"))),
+        suspect_since: Some(TIME),
+        keeper: "keeper-1".to_owned(),
+        ..full.start(u64::MAX, Revision(258), TIME)
+    };
+    let gone = InstanceEntry {
+        intent: Intent::Disabled,
+        last_health_check: Some(health(Health::Critical, None)),
+        expired_at: Some(TIME),
+        stopped_at: Some(TIME),
+        ..InstanceSpec::new("api", "api-2", "node-1.example.org", 1).start(7, Revision(3), TIME)
+    };
+    vec![("minimal", minimal), ("full", full), ("gone", gone)]
+}
+
+/// Policies that together have every form of every field, by the name of their vectors.
+pub(crate) fn policies() -> Vec<(&'static str, ServicePolicy)> {
+    let minimal = ServicePolicy {
+        service: "api".to_owned(),
+        ..ServicePolicy::default()
+    };
+    let full = ServicePolicy {
+        service: "größe/変更:%41".to_owned(),
+        unknown_heartbeat: Some(UnknownHeartbeat::Pending),
+        protection_percent: Some(30),
+        protection_window: Some(Span::from_secs(60)),
+        protection_hold: Some(Span::from_secs(300)),
+        remove_expired_after: Some(Span::from_millis(0)),
+        remove_critical_after: Some(Span::from_secs(3600)),
+        forget_stopped_after: Some(Span::from_secs(24 * 60 * 60)),
+    };
+    vec![("minimal", minimal), ("full", full)]
 }
 
 /// Three commits: a creation, a change and a deletion.

@@ -1,5 +1,7 @@
 //! The views that are documented for people, read by SQLite alone.
 
+use std::path::Path;
+
 use futures_lite::future::block_on;
 use registry_core::{ErrorKind, Image, Key, Mutation, Record, RegistryStore as _};
 use rusqlite::types::Value;
@@ -82,10 +84,9 @@ fn views_answer_while_the_store_is_open() {
     );
 }
 
-#[test]
-fn instances_can_be_queried_by_column_and_as_a_catalog() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path());
+/// Two instances that came and went, one that stays, and a policy: in two commits.
+fn with_instances(folder: &Path) -> Connection {
+    let store = open(folder);
     let mut stopped = instance("api", "api-2");
     stopped.address = "2001:db8::1".into();
     stopped.stopped_at = Some(TIME.saturating_add(std::time::Duration::from_secs(60)));
@@ -95,16 +96,19 @@ fn instances_can_be_queried_by_column_and_as_a_catalog() {
         Mutation::Put(stopped),
         put_policy("api"),
     ];
-    block_on(store.commit(vec![change(made)])).unwrap();
     let removed = Key::instance("api", "api-1").unwrap();
-    block_on(store.commit(vec![change(vec![
-        put_instance("web", "web-1"),
-        Mutation::Delete(removed),
-    ])]))
-    .unwrap();
+    let changed = vec![put_instance("web", "web-1"), Mutation::Delete(removed)];
+    for mutations in [made, changed] {
+        block_on(store.commit(vec![change(mutations)])).unwrap();
+    }
+    let path = folder.join("registry.db");
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
 
-    let path = folder.path().join("registry.db");
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+#[test]
+fn instances_can_be_queried_by_column_and_as_a_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = with_instances(folder.path());
     let columns = "SELECT service, instance_id, port, zone, region, weight, version, intent, \
         lifecycle, health, lease_ttl_ms, incarnation, registered_at FROM instances \
         WHERE stopped_at IS NULL";
@@ -138,6 +142,12 @@ fn instances_can_be_queried_by_column_and_as_a_catalog() {
         ],
     ];
     assert_eq!(query(&connection, catalog), expected);
+}
+
+#[test]
+fn audit_tells_changes_of_every_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = with_instances(folder.path());
     let audit = "SELECT revision, kind, service, instance, change, before IS NULL FROM audit \
         WHERE service = 'api' ORDER BY revision, kind, instance";
     let line = |revision, kind, instance: Value, change, has_before: bool| {
