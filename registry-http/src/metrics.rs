@@ -132,6 +132,22 @@ impl Collector for Engine {
                 "Groups sent again because their outcome was unknown",
                 stats.resends,
             ),
+            ("registry_heartbeats", "Leases renewed", stats.heartbeats),
+            (
+                "registry_leases_expired",
+                "Leases that lapsed and were ended",
+                stats.leases_expired,
+            ),
+            (
+                "registry_leases_suspected",
+                "Leases that lapsed and were held back",
+                stats.leases_suspected,
+            ),
+            (
+                "registry_keepers_adopted",
+                "Keepers whose leases were adopted",
+                stats.keepers_adopted,
+            ),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
@@ -140,7 +156,13 @@ impl Collector for Engine {
         }
         let view = self.registry.stale_view();
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let leases = view.services_with_instances().map(|(_, leased)| leased);
         let gauges = [
+            (
+                "registry_leases",
+                "Instances that have a lease",
+                gauge(leases.sum()),
+            ),
             (
                 "registry_revision",
                 "The last commit that readers see",

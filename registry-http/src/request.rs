@@ -48,7 +48,11 @@ pub(crate) fn params(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused>
             put_all(&mut params, named);
             Ok(Value::Object(params).to_string())
         }
-        BodyRule::Fields => {
+        BodyRule::FieldsIfAny if parts.body.is_empty() => {
+            put_all(&mut params, named);
+            Ok(Value::Object(params).to_string())
+        }
+        BodyRule::Fields | BodyRule::FieldsIfAny => {
             let body = object(parts)?;
             let fields = with_names(&body, &named, "")?;
             Ok(joined(&params, &fields))
@@ -119,6 +123,10 @@ fn value(param: &Param, text: &str) -> Result<Value, Refused> {
     let name = param.name;
     match param.form {
         Form::Text | Form::Texts => Ok(json!(text)),
+        Form::Pairs => text
+            .split_once('=')
+            .map(|(key, value)| json!({ key: value }))
+            .ok_or_else(|| bad(format!("{name}: expected key=value, found {text:?}"))),
         Form::Number => text
             .parse::<u64>()
             .map(|number| json!(number))
@@ -147,6 +155,13 @@ fn put(params: &mut Map<String, Value>, param: Param, value: Value) -> bool {
         let list = map.entry(*last).or_insert_with(|| json!([]));
         if let Value::Array(list) = list {
             list.push(value);
+        }
+        return true;
+    }
+    if let (Form::Pairs, Value::Object(pair)) = (param.form, &value) {
+        let pairs = map.entry(*last).or_insert_with(|| json!({}));
+        if let Value::Object(pairs) = pairs {
+            pairs.extend(pair.clone());
         }
         return true;
     }

@@ -92,6 +92,7 @@ pub(super) struct Counters {
 }
 
 /// What the engine counted since it was opened.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Transactions committed.
@@ -385,6 +386,23 @@ impl Registry {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
+    }
+
+    /// The view of a revision that is kept for readers who turn pages; without a revision that of now, kept from here
+    /// on.
+    ///
+    /// # Errors
+    /// [`RegistryError::CursorExpired`] where it is no longer kept.
+    pub async fn view_to_keep(
+        &self,
+        revision: Option<Revision>,
+    ) -> Result<Arc<View>, RegistryError> {
+        if let Some(revision) = revision {
+            return self.pinned(revision);
+        }
+        let view = self.view().await?;
+        self.shared.pins.pin(&view);
+        Ok(view)
     }
 
     pub(super) fn pinned(&self, revision: Revision) -> Result<Arc<View>, RegistryError> {

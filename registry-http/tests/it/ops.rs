@@ -76,11 +76,9 @@ async fn snapshot_is_one_revision_from_head_to_foot() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(
-        lines[0],
-        serde_json::json!({ "revision": 450, "records": 450 })
-    );
+    assert_eq!(lines[0], serde_json::json!({ "revision": 450 }));
     assert_eq!(lines[451]["complete"], true);
+    assert_eq!(lines[451]["records"], 450);
     let found: Vec<_> = lines[1..451]
         .iter()
         .map(|line| line["service"]["name"].as_str().unwrap())
