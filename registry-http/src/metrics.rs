@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use registry_core::engine;
+use registry_core::engine::{self, View};
 use registry_ws::WsServer;
 
 /// Upper bounds of the latency histogram, in seconds: from a lookup in memory to a long poll.
@@ -112,10 +112,13 @@ impl fmt::Debug for Engine {
     }
 }
 
-impl Collector for Engine {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+/// Name, help and value.
+type Figure<T> = (&'static str, &'static str, T);
+
+impl Engine {
+    fn counters(&self) -> [Figure<u64>; 8] {
         let stats = self.registry.stats();
-        let counters = [
+        [
             ("registry_commits", "Transactions committed", stats.commits),
             (
                 "registry_groups",
@@ -148,16 +151,13 @@ impl Collector for Engine {
                 "Keepers whose leases were adopted",
                 stats.keepers_adopted,
             ),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)?;
-        }
-        let view = self.registry.stale_view();
+        ]
+    }
+
+    fn gauges(&self, view: &View) -> [Figure<i64>; 4] {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let leases = view.services_with_instances().map(|(_, leased)| leased);
-        let gauges = [
+        [
             (
                 "registry_leases",
                 "Instances that have a lease",
@@ -178,8 +178,19 @@ impl Collector for Engine {
                 "Watches over HTTP that are open",
                 gauge((self.watches)()),
             ),
-        ];
-        for (name, help, value) in gauges {
+        ]
+    }
+}
+
+impl Collector for Engine {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, help, value) in self.counters() {
+            let counter = ConstCounter::new(value);
+            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(metric)?;
+        }
+        let view = self.registry.stale_view();
+        for (name, help, value) in self.gauges(&view) {
             let gauge = ConstGauge::new(value);
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, request};
 use axum::response::Response;
 use futures_util::stream;
-use registry_api::{ErrorCode, ErrorInfo, Snapshot, StateRecord};
+use registry_api::{ErrorCode, ErrorInfo, Snapshot};
 use registry_core::Revision;
 use serde::Serialize;
 
@@ -75,9 +75,9 @@ fn lines(step: Step) -> Option<(String, Step)> {
         }
         Step::Records(mut snapshot, told) => match snapshot.next_page() {
             Some(records) => {
-                records
-                    .iter()
-                    .for_each(|record: &StateRecord| line(&mut text, record));
+                for record in &records {
+                    line(&mut text, record);
+                }
                 Step::Records(snapshot, told + records.len())
             }
             None => {
