@@ -1,9 +1,10 @@
 //! `harness audit`: the log as an operator reads it.
 
-use serde_json::Value;
+use futures_lite::future::block_on;
+use serde_json::{Value, json};
 
 use crate::fixture::{
-    Daemon, Follower, free_port, persistent, run, run_json, run_refused, store_path, text,
+    Client, Daemon, Follower, free_port, persistent, run, run_json, run_refused, store_path, text,
 };
 
 fn register(name: &str, target: [&str; 2]) {
@@ -142,5 +143,42 @@ fn tail_goes_on_after_a_restart_without_gap_or_double() {
         assert_eq!(told, [3, 4], "{backend}");
         assert_eq!(of_s3.next()["revision"], 3, "{backend}");
         assert!(daemon.terminate().success());
+    }
+}
+
+#[test]
+fn tail_tells_commits_of_every_kind() {
+    for backend in persistent() {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::on(folder.path(), backend);
+        let args = ["audit", "tail", "--after", "0", "--url", &daemon.url];
+        let mut tail = Follower::start(&[&args[..], &["--service", "api"]].concat());
+        register("other", ["--url", &daemon.url]);
+        let instance =
+            json!({ "service": "api", "instance_id": "api-1", "address": "10.0.0.7", "port": 80 });
+        let asked = [
+            ("register_instance", json!({ "instance": instance })),
+            (
+                "set_service_policy",
+                json!({ "service": "api", "policy": { "protection_percent": 30 } }),
+            ),
+            (
+                "deregister_instance",
+                json!({ "service": "api", "instance_id": "api-1" }),
+            ),
+        ];
+        block_on(async {
+            let mut client = Client::connect(&daemon.url).await;
+            for (action, params) in &asked {
+                let answer = client.request(action, params.clone()).await.unwrap();
+                assert!(answer.get("error").is_none(), "{action}: {answer}");
+            }
+        });
+        for (action, _) in asked {
+            assert_eq!(tail.next()["action"], action, "{backend}");
+        }
+        let table = run(&["audit", "list", "--service", "api", "--url", &daemon.url]);
+        assert!(table.contains("+instance api/api-1"), "{table}");
+        assert!(table.contains("policy api"), "{table}");
     }
 }
