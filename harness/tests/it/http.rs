@@ -54,7 +54,10 @@ fn socket_file_takes_http_and_goes_with_the_daemon() {
         &bind,
     ]);
     assert!(daemon.ready.contains(&bind), "{}", daemon.ready);
-    let ask = format!("curl -sf --unix-socket {} http://registry/v1/ping", text(&socket));
+    let ask = format!(
+        "curl -sf --unix-socket {} http://registry/v1/ping",
+        text(&socket)
+    );
     let (succeeded, printed) = shell(&ask);
     assert!(succeeded, "{printed}");
     let (code, message) = run_refused(&[

@@ -163,17 +163,14 @@ impl Api {
 
     pub(super) async fn heartbeats(&self, params: &str, caller: &Caller) -> Answered {
         // Read without a copy, and again with care for the place of the fault where there is one.
-        let batch: params::Beats<'_> = match serde_json::from_str(params) {
-            Ok(batch) => batch,
-            Err(_) => {
-                let message = crate::strict::parse_strict_borrowed::<params::Beats<'_>>(params)
-                    .err()
-                    .unwrap_or_default();
-                return Err(Refusal::Code(
-                    ErrorCode::BadRequest,
-                    format!("params: {message}"),
-                ));
-            }
+        let Ok(batch) = serde_json::from_str::<params::Beats<'_>>(params) else {
+            let message = crate::strict::parse_strict_borrowed::<params::Beats<'_>>(params)
+                .err()
+                .unwrap_or_default();
+            return Err(Refusal::Code(
+                ErrorCode::BadRequest,
+                format!("params: {message}"),
+            ));
         };
         let beats: Vec<Heartbeat<'_>> = batch
             .heartbeats

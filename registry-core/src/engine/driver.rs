@@ -286,6 +286,8 @@ impl Driver {
             let outcomes = match self.commit(group.transactions()).await {
                 Ok(outcomes) => outcomes,
                 Err(error) => {
+                    let errors = &self.shared.counters.store_errors;
+                    errors.fetch_add(1, Ordering::Relaxed);
                     if *error.kind() == ErrorKind::MaybeApplied
                         && let Err(error) = self.catch_up().await
                     {
@@ -359,6 +361,15 @@ impl Driver {
     ///
     /// Whatever a later attempt answers, an outcome that was unknown stays so until the store tells it.
     async fn commit(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
+        let begun = self.shared.clock.monotonic();
+        let outcomes = self.commit_surely(transactions).await;
+        let took = self.shared.clock.monotonic().saturating_sub(begun);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.shared.counters.commit_micros.observe(micros);
+        outcomes
+    }
+
+    async fn commit_surely(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
         let mut unknown = None;
         for _ in 0..self.shared.config.resend_max {
             match self.shared.store.commit(transactions.to_vec()).await {
@@ -380,7 +391,9 @@ impl Driver {
             .counters
             .commits
             .fetch_add(commits as u64, Ordering::Relaxed);
-        self.shared.counters.groups.fetch_add(1, Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        counters.groups.fetch_add(1, Ordering::Relaxed);
+        counters.group_commands.observe(outcomes.len() as u64);
     }
 
     /// Applies what the store has beyond the view: commits of other processes, and our own between them.

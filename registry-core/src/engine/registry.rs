@@ -14,6 +14,7 @@ use super::config::EngineConfig;
 use super::driver::{CommandJob, CompactJob, Driver};
 use super::error::RegistryError;
 use super::feed::Feed;
+use super::histogram::{COMMIT_MICROS, Distribution, GROUP_COMMANDS, Histogram};
 use super::lease::{LeaseBook, LeaseClock, LeaseCounters};
 use super::load::load;
 use super::page::{Page, PageRequest, Pins};
@@ -83,12 +84,29 @@ pub(super) struct Shared {
     barrier: Barrier,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
     pub(super) commits: AtomicU64,
     pub(super) groups: AtomicU64,
     pub(super) replans: AtomicU64,
     pub(super) resends: AtomicU64,
+    pub(super) store_errors: AtomicU64,
+    pub(super) group_commands: Histogram,
+    pub(super) commit_micros: Histogram,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            commits: AtomicU64::new(0),
+            groups: AtomicU64::new(0),
+            replans: AtomicU64::new(0),
+            resends: AtomicU64::new(0),
+            store_errors: AtomicU64::new(0),
+            group_commands: Histogram::new(GROUP_COMMANDS),
+            commit_micros: Histogram::new(COMMIT_MICROS),
+        }
+    }
 }
 
 /// What the engine counted since it was opened.
@@ -103,6 +121,8 @@ pub struct Stats {
     pub replans: u64,
     /// Groups sent again because their outcome was unknown.
     pub resends: u64,
+    /// Commits that the store refused or failed, those of other writers that came first aside.
+    pub store_errors: u64,
     /// Leases renewed.
     pub heartbeats: u64,
     /// Leases that lapsed and were ended.
@@ -215,6 +235,8 @@ impl Registry {
             groups,
             replans,
             resends,
+            store_errors,
+            ..
         } = &self.shared.counters;
         let LeaseCounters {
             heartbeats,
@@ -227,11 +249,22 @@ impl Registry {
             groups: read(groups),
             replans: read(replans),
             resends: read(resends),
+            store_errors: read(store_errors),
             heartbeats: read(heartbeats),
             leases_expired: read(expired),
             leases_suspected: read(suspected),
             keepers_adopted: read(adopted),
         }
+    }
+
+    /// Commands of each group that was committed.
+    pub fn group_commands(&self) -> Distribution {
+        self.shared.counters.group_commands.read()
+    }
+
+    /// Time that the store took for each group, in microseconds: the durable flush.
+    pub fn commit_micros(&self) -> Distribution {
+        self.shared.counters.commit_micros.read()
     }
 
     /// The clock.
