@@ -62,7 +62,7 @@ pub fn action_schemas(
         "report_instance_health" => of!(params::ReportInstanceHealth => Written),
         "set_instance_intent" => of!(params::SetInstanceIntent => Written),
         "set_instance_lifecycle" => of!(params::SetInstanceLifecycle => Written),
-        "set_service_policy" => of!(params::SetServicePolicy => PolicyInfo),
+        "set_service_policy" => of!(params::SetServicePolicy => Written),
         "release_protection" => of!(params::ReleaseProtection => Released),
         "subscribe" => of!(params::SubscribeParams => StateRecord),
         "ping" => of!(params::Nothing => Pong),

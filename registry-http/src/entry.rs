@@ -12,7 +12,7 @@ use registry_api::{Caller, ErrorCode, ErrorInfo, PROMETHEUS_TARGETS};
 use registry_ws::RequestHead;
 
 use crate::discovery::targets;
-use crate::server::{Asked, Shared};
+use crate::server::{Asked, Shared, refuse};
 use crate::shape::Shape;
 use crate::snapshot::snapshot;
 use crate::watch::watch;
@@ -39,7 +39,7 @@ pub(crate) async fn action(
         (Ok(_), "snapshot") => snapshot(shared, shape, &head).await,
         (Ok(path), _) => answer_action(shared, shape, &path, &head, body).await,
     };
-    let mut response = answered.unwrap_or_else(|error| shared.refusal(&head.extensions, error));
+    let mut response = answered.unwrap_or_else(|error| refuse(&head.extensions, error));
     response
         .extensions_mut()
         .insert(RouteLabel(shape.route.path));

@@ -173,6 +173,7 @@ fn text_schema() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[^\\u0000]+$" })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! takes it by reference")]
 fn named(place: &str, name: &str, is_required: bool, schema: Value) -> Value {
     json!({ "name": name, "in": place, "required": is_required, "schema": schema })
 }

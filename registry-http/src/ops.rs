@@ -9,7 +9,7 @@ use registry_ws::RequestHead;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::server::Shared;
+use crate::server::{Shared, refuse};
 use crate::{answer, openapi};
 
 /// Paths outside the table of actions, each with GET.
@@ -86,7 +86,7 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>, request: Request)
         };
         let authenticator = &shared.ws.config().authenticator;
         if let Err(error) = authenticator.authenticate(asks.token(), shared.api.now()) {
-            return shared.refusal(request.extensions(), error);
+            return refuse(request.extensions(), error);
         }
     }
     answer::body(StatusCode::OK, OPENMETRICS, shared.metrics.text())

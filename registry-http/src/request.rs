@@ -1,6 +1,7 @@
 //! Turns path, query, headers and body of a request into the parameters of its action.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use axum::http::{HeaderMap, header};
 use registry_api::ErrorCode;
@@ -152,9 +153,9 @@ fn put(params: &mut Map<String, Value>, param: Param, value: Value) -> bool {
         map = next;
     }
     if param.form == Form::Texts {
-        let list = map.entry(*last).or_insert_with(|| json!([]));
-        if let Value::Array(list) = list {
-            list.push(value);
+        let texts = map.entry(*last).or_insert_with(|| json!([]));
+        if let Value::Array(texts) = texts {
+            texts.push(value);
         }
         return true;
     }
@@ -264,8 +265,7 @@ fn with_names(object: &str, named: &[(Param, Value)], prefix: &str) -> Result<St
         };
         match fields.get(*field) {
             None => {
-                text.push_str(&format!("\"{field}\":{value}"));
-                text.push(',');
+                write!(text, "\"{field}\":{value},").expect("a String takes everything");
             }
             // Texts may be written with escapes.
             Some(found) => {

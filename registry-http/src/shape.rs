@@ -127,7 +127,7 @@ pub(crate) enum BodyRule {
     One(&'static str),
 }
 
-/// What the ETag of an answer names.
+/// What the entity tag of an answer names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
     /// There is none.

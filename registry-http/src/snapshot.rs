@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, request};
 use axum::response::Response;
 use futures_util::stream;
-use registry_api::{ErrorCode, ErrorInfo, Snapshot, StateRecord};
+use registry_api::{ErrorCode, ErrorInfo, Snapshot};
 use registry_core::Revision;
 use serde::Serialize;
 
@@ -73,14 +73,13 @@ fn lines(step: Step) -> Option<(String, Step)> {
             line(&mut text, &head);
             Step::Records(snapshot, 0)
         }
-        Step::Records(mut snapshot, told) => match snapshot.next_page() {
-            Some(records) => {
-                records
-                    .iter()
-                    .for_each(|record: &StateRecord| line(&mut text, record));
+        Step::Records(mut snapshot, told) => {
+            if let Some(records) = snapshot.next_page() {
+                for record in &records {
+                    line(&mut text, record);
+                }
                 Step::Records(snapshot, told + records.len())
-            }
-            None => {
+            } else {
                 let foot = Foot {
                     complete: true,
                     revision: snapshot.revision(),
@@ -89,7 +88,7 @@ fn lines(step: Step) -> Option<(String, Step)> {
                 line(&mut text, &foot);
                 Step::End
             }
-        },
+        }
         Step::End => return None,
     };
     Some((text, next))

@@ -388,7 +388,12 @@ impl Driver {
         let begun = clock.monotonic();
         let outcomes = store.commit(transactions.to_vec()).await;
         match &outcomes {
-            Ok(_) => counters.flushed(clock.monotonic().saturating_sub(begun)),
+            Ok(_) => {
+                let took = clock.monotonic().saturating_sub(begun).as_micros();
+                let micros = u64::try_from(took).unwrap_or(u64::MAX);
+                counters.commit_micros.observe(micros);
+                counters.group_commands.observe(transactions.len() as u64);
+            }
             Err(_) => count(&counters.store_errors),
         }
         outcomes

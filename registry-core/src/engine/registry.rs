@@ -12,6 +12,7 @@ use super::config::EngineConfig;
 use super::driver::{CommandJob, CompactJob, Driver};
 use super::error::RegistryError;
 use super::feed::Feed;
+use super::histogram::Distribution;
 use super::lease::{LeaseBook, LeaseClock};
 use super::load::load;
 use super::page::{Page, PageRequest, Pins};
@@ -181,6 +182,16 @@ impl Registry {
     pub fn stats(&self) -> Stats {
         let (watches, lag) = self.shared.watchers.lag(self.shared.view().revision());
         self.shared.counters.read(watches, lag)
+    }
+
+    /// Commands of each group that was committed.
+    pub fn group_commands(&self) -> Distribution {
+        self.shared.counters.group_commands.read()
+    }
+
+    /// Time that the store took for each group, in microseconds: the durable flush.
+    pub fn commit_micros(&self) -> Distribution {
+        self.shared.counters.commit_micros.read()
     }
 
     /// The clock.
