@@ -79,6 +79,9 @@ const fn action(name: &'static str, effect: Effect, summary: &'static str) -> Ac
     }
 }
 
+/// Where Prometheus finds its targets: the route of a list in a form of its own.
+pub const PROMETHEUS_TARGETS: &str = "/v1/sd/prometheus";
+
 /// Every action.
 pub const ACTIONS: &[ActionSpec] = &[
     action(
@@ -164,6 +167,7 @@ pub const ACTIONS: &[ActionSpec] = &[
     .at(&[
         get("/v1/instances"),
         get("/v1/services/{name}/instances"),
+        get(PROMETHEUS_TARGETS),
     ]),
     action("get_instance", Effect::Read, "one instance")
         .at(&[get("/v1/services/{name}/instances/{id}")]),

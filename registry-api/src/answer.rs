@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::error::ErrorInfo;
 
 /// A service with its revisions.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceInfo {
     /// Unique name.
@@ -60,6 +61,7 @@ impl From<&Service> for ServiceInfo {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct ServiceList {
     pub(crate) services: Vec<ServiceInfo>,
@@ -68,6 +70,7 @@ pub(crate) struct ServiceList {
 }
 
 /// An instance with its revisions, and what is known of it beyond its record.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceInfo {
     /// The service, or role, that it is a copy of.
@@ -155,6 +158,7 @@ impl From<&Instance> for InstanceInfo {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct InstanceList {
     pub(crate) instances: Vec<InstanceInfo>,
@@ -162,6 +166,7 @@ pub(crate) struct InstanceList {
     pub(crate) next_cursor: Option<String>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct ExplanationList {
     pub(crate) service: String,
@@ -171,6 +176,7 @@ pub(crate) struct ExplanationList {
 }
 
 /// The rules for the instances of a service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct PolicyInfo {
     pub(crate) service: String,
@@ -181,12 +187,14 @@ pub(crate) struct PolicyInfo {
 }
 
 /// What became of a batch of heartbeats.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Beaten {
     pub(crate) renewed: usize,
     pub(crate) refused: Vec<RefusedBeat>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct RefusedBeat {
     /// Its place in the batch, from 0.
@@ -194,6 +202,7 @@ pub(crate) struct RefusedBeat {
     pub(crate) error: ErrorInfo,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Released {
     /// Instances whose leases were ended.
@@ -201,6 +210,7 @@ pub(crate) struct Released {
 }
 
 /// One address of a service, with what a caller needs to choose.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointInfo {
     /// The service.
@@ -235,6 +245,7 @@ impl EndpointInfo {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct EndpointList {
     pub(crate) endpoints: Vec<EndpointInfo>,
@@ -243,6 +254,7 @@ pub(crate) struct EndpointList {
 }
 
 /// What one commit did to one service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// The commit.
@@ -285,6 +297,7 @@ impl HistoryEntry {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct History {
     pub(crate) entries: Vec<HistoryEntry>,
@@ -294,6 +307,7 @@ pub(crate) struct History {
 }
 
 /// One commit: who did what, when and why, and what it changed.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntryInfo {
     /// The commit.
@@ -313,9 +327,11 @@ pub struct LogEntryInfo {
 }
 
 /// What one commit did to one record.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeInfo {
     /// Its kind and name.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub key: Key,
     /// The record before; none where it was created.
     pub before: Option<Value>,
@@ -352,6 +368,7 @@ fn untagged(image: &Image) -> Value {
     }
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct LogList {
     pub(crate) entries: Vec<LogEntryInfo>,
@@ -363,25 +380,31 @@ pub(crate) struct LogList {
 }
 
 /// What a registry is and holds.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegistryInfo {
     /// Name of the backend.
     pub backend: &'static str,
     /// The durability in force.
+    #[cfg_attr(feature = "openapi", schemars(with = "Value"))]
     pub durability: Durability,
     /// What the store can do.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub capabilities: Capabilities,
     /// The last commit.
     pub revision: Revision,
     /// Head, chain and digest of the store.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub head: Head,
     /// Records by kind.
+    #[cfg_attr(feature = "openapi", schemars(with = "serde_json::Map<String, Value>"))]
     pub records: Counts,
     /// What the engine counted since it was opened.
     pub stats: Stats,
 }
 
 /// The answer to a write.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Written {
     /// The commit, or the revision at which everything was as asked for already.
@@ -393,6 +416,7 @@ pub(crate) struct Written {
     pub(crate) instance: Option<InstanceInfo>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct Pong {
     pub(crate) time: Timestamp,

@@ -5,6 +5,7 @@ use registry_core::{ErrorKind, StoreError, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, in the form that every face sends.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorInfo {
     /// Name of the error in the table.
@@ -25,6 +26,7 @@ macro_rules! error_table {
     ($($(#[$doc:meta])* $code:ident = $status:literal, $retryable:literal, $hint:literal;)*) => {
         /// Names of errors. A name never changes its meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
         #[non_exhaustive]
         pub enum ErrorCode {
             $($(#[$doc])* $code,)*

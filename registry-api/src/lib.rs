@@ -11,13 +11,15 @@ mod bind;
 mod error;
 mod event;
 mod message;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod params;
 mod peer;
 mod snapshot;
 mod strict;
 mod subscription;
 
-pub use action::{ACTIONS, ActionSpec, Effect, Route};
+pub use action::{ACTIONS, ActionSpec, Effect, PROMETHEUS_TARGETS, Route};
 pub use answer::{
     ChangeInfo, EndpointInfo, HistoryEntry, InstanceInfo, LogEntryInfo, RegistryInfo, ServiceInfo,
 };
@@ -27,6 +29,8 @@ pub use bind::{Bindings, Connection};
 pub use error::{ErrorCode, ErrorInfo};
 pub use event::{EVENTS, EventSpec};
 pub use message::{EventMessage, Request, Response, parse_request};
+#[cfg(feature = "openapi")]
+pub use openapi::{ActionSchemas, action_schemas, error_schema};
 pub use params::{SubscribeParams, UnsubscribeParams};
 pub use peer::Peer;
 pub use snapshot::{Snapshot, StateRecord};

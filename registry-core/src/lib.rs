@@ -22,6 +22,8 @@ mod log;
 mod memory;
 mod offload;
 mod open;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod pages;
 mod path_lock;
 mod record;

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use registry_api::{Answer, ErrorCode, ErrorInfo};
 use registry_core::Revision;
 use serde::{Deserialize, Serialize};
@@ -78,12 +79,13 @@ pub(crate) fn of_action(shape: &Shape, answer: Answer, asked: &HeaderMap) -> Res
     let Answer { data, revision } = answer;
     let tag = tag(shape, &data, revision);
     let is_known = tag.as_ref().is_some_and(|tag| knows(asked, tag));
+    let made = made(shape, &data, revision);
     let mut response = if is_known {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let status = if is_created(shape, &data, revision) {
+        let status = if made.is_some() {
             StatusCode::CREATED
         } else {
             StatusCode::OK
@@ -92,6 +94,9 @@ pub(crate) fn of_action(shape: &Shape, answer: Answer, asked: &HeaderMap) -> Res
     };
     let headers = response.headers_mut();
     headers.insert(REVISION, revision.0.into());
+    if let Some(location) = made.and_then(|made| location(shape, &made)) {
+        headers.insert(header::LOCATION, location);
+    }
     if let Some(tag) = tag {
         let tag = HeaderValue::from_str(&tag).expect("a number in quotes is a legal header");
         headers.insert(header::ETAG, tag);
@@ -137,21 +142,41 @@ fn knows(asked: &HeaderMap, tag: &str) -> bool {
         .any(|known| known.trim() == "*" || opaque(known) == opaque(tag))
 }
 
-/// Whether a write made its record.
-fn is_created(shape: &Shape, data: &RawValue, revision: Revision) -> bool {
-    #[derive(Deserialize)]
-    struct Made {
-        created_revision: Revision,
+/// What a write answers, as far as the response needs it.
+#[derive(Deserialize)]
+struct Written {
+    changed: bool,
+    #[serde(default)]
+    service: Option<Made>,
+    #[serde(default)]
+    instance: Option<Made>,
+}
+
+#[derive(Deserialize)]
+struct Made {
+    created_revision: Revision,
+    #[serde(default)]
+    service: String,
+    #[serde(default)]
+    instance_id: String,
+}
+
+/// The record that a write made.
+fn made(shape: &Shape, data: &RawValue, revision: Revision) -> Option<Made> {
+    if !shape.is_write() {
+        return None;
     }
-    #[derive(Deserialize)]
-    struct Written {
-        changed: bool,
-        #[serde(default)]
-        service: Option<Made>,
+    let written: Written = serde_json::from_str(data.get()).ok()?;
+    let made = written.instance.or(written.service)?;
+    (written.changed && made.created_revision == revision).then_some(made)
+}
+
+/// Where a record is that was given its name here.
+fn location(shape: &Shape, made: &Made) -> Option<HeaderValue> {
+    if shape.route.method != "POST" {
+        return None;
     }
-    shape.is_write()
-        && serde_json::from_str::<Written>(data.get()).is_ok_and(|written| {
-            let made = written.service;
-            written.changed && made.is_some_and(|made| made.created_revision == revision)
-        })
+    let part = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    let (service, id) = (part(&made.service), part(&made.instance_id));
+    HeaderValue::from_str(&format!("/v1/services/{service}/instances/{id}")).ok()
 }

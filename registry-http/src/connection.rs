@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its end.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -96,13 +97,14 @@ where
     let shared = server.shared();
     // What could be said to it would have to be said in TLS.
     let place = server.place().ok_or(ConnectionEnd::TooMany)?;
-    let handshake = tls.acceptor().accept(stream);
+    let handshake = Box::pin(tls.acceptor().accept(stream));
     let accepted = tokio::time::timeout(shared.config.header_timeout, handshake).await;
     let stream = accepted
         .map_err(|_| ConnectionEnd::HeaderTimeout)?
         .map_err(ConnectionEnd::Tls)?;
     let stream = Stalling::new(stream, shared.config.write_timeout);
-    serve(server, place, stream, peer).await
+    // The state of TLS is large, and there is no need to have it in the caller's future.
+    Box::pin(serve(server, place, stream, peer)).await
 }
 
 async fn serve<S>(
@@ -184,9 +186,9 @@ where
     let mut text = format!("HTTP/1.1 {status}\r\nconnection: close\r\n");
     for (name, value) in &head.headers {
         let value = String::from_utf8_lossy(value.as_bytes());
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(text, "{name}: {value}\r\n").expect("a String takes everything");
     }
-    text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    write!(text, "content-length: {}\r\n\r\n", body.len()).expect("a String takes everything");
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(&body);
     // Nothing more can be told where this fails.

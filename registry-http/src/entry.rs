@@ -8,10 +8,11 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::http::{StatusCode, header, request};
 use axum::response::Response;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use registry_api::{Caller, ErrorCode, ErrorInfo};
+use registry_api::{Caller, ErrorCode, ErrorInfo, PROMETHEUS_TARGETS};
 use registry_ws::RequestHead;
 
-use crate::server::{Asked, Shared};
+use crate::discovery::targets;
+use crate::server::{Asked, Shared, refuse};
 use crate::shape::Shape;
 use crate::snapshot::snapshot;
 use crate::watch::watch;
@@ -32,10 +33,13 @@ pub(crate) async fn action(
     let answered = match (read_path(shared, path), shape.action.name) {
         (Err(error), _) => Err(error),
         (Ok(_), "subscribe") => watch(shared, shape, &head).await,
+        (Ok(_), "list_instances") if shape.route.path == PROMETHEUS_TARGETS => {
+            targets(shared, shape, &head).await
+        }
         (Ok(_), "snapshot") => snapshot(shared, shape, &head).await,
         (Ok(path), _) => answer_action(shared, shape, &path, &head, body).await,
     };
-    let mut response = answered.unwrap_or_else(|error| shared.refusal(&head.extensions, error));
+    let mut response = answered.unwrap_or_else(|error| refuse(&head.extensions, error));
     response
         .extensions_mut()
         .insert(RouteLabel(shape.route.path));

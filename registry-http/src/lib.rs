@@ -6,10 +6,12 @@
 mod answer;
 mod config;
 mod connection;
+mod discovery;
 mod duration;
 mod entry;
 mod listen;
 mod metrics;
+mod openapi;
 mod ops;
 mod rate;
 mod request;

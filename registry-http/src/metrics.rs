@@ -4,14 +4,17 @@ use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, NoLabelSet, text,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use registry_core::engine;
+use registry_core::engine::{self, Distribution, View};
 use registry_ws::WsServer;
 
 /// Upper bounds of the latency histogram, in seconds: from a lookup in memory to a long poll.
@@ -112,10 +115,36 @@ impl fmt::Debug for Engine {
     }
 }
 
-impl Collector for Engine {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+/// Writes a histogram of the engine, whose whole numbers are so many in one unit of the figure.
+fn distribution(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    found: &Distribution,
+    per_unit: f64,
+) -> Result<(), fmt::Error> {
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    let unit = |value: u64| value as f64 / per_unit;
+    let buckets: Vec<_> = found
+        .counts
+        .iter()
+        .map(|(bound, count)| match bound {
+            &u64::MAX => (f64::INFINITY, *count),
+            bound => (unit(*bound), *count),
+        })
+        .collect();
+    let count = found.counts.iter().map(|(_, count)| count).sum();
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    metric.encode_histogram::<NoLabelSet>(unit(found.sum), count, &buckets, None)
+}
+
+/// Name, help and value.
+type Figure<T> = (&'static str, &'static str, T);
+
+impl Engine {
+    fn counters(&self) -> [Figure<u64>; 9] {
         let stats = self.registry.stats();
-        let counters = [
+        [
             ("registry_commits", "Transactions committed", stats.commits),
             (
                 "registry_groups",
@@ -132,15 +161,39 @@ impl Collector for Engine {
                 "Groups sent again because their outcome was unknown",
                 stats.resends,
             ),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)?;
-        }
-        let view = self.registry.stale_view();
+            (
+                "registry_store_errors",
+                "Commits that the store refused or failed",
+                stats.store_errors,
+            ),
+            ("registry_heartbeats", "Leases renewed", stats.heartbeats),
+            (
+                "registry_leases_expired",
+                "Leases that lapsed and were ended",
+                stats.leases_expired,
+            ),
+            (
+                "registry_leases_suspected",
+                "Leases that lapsed and were held back",
+                stats.leases_suspected,
+            ),
+            (
+                "registry_keepers_adopted",
+                "Keepers whose leases were adopted",
+                stats.keepers_adopted,
+            ),
+        ]
+    }
+
+    fn gauges(&self, view: &View) -> [Figure<i64>; 4] {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let gauges = [
+        let leases = view.services_with_instances().map(|(_, leased)| leased);
+        [
+            (
+                "registry_leases",
+                "Instances that have a lease",
+                gauge(leases.sum()),
+            ),
             (
                 "registry_revision",
                 "The last commit that readers see",
@@ -156,12 +209,37 @@ impl Collector for Engine {
                 "Watches over HTTP that are open",
                 gauge((self.watches)()),
             ),
-        ];
-        for (name, help, value) in gauges {
+        ]
+    }
+}
+
+impl Collector for Engine {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, help, value) in self.counters() {
+            let counter = ConstCounter::new(value);
+            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            counter.encode(metric)?;
+        }
+        let view = self.registry.stale_view();
+        for (name, help, value) in self.gauges(&view) {
             let gauge = ConstGauge::new(value);
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
+        distribution(
+            &mut encoder,
+            "registry_group_commands",
+            "Commands in each group that was committed",
+            &self.registry.group_commands(),
+            1.0,
+        )?;
+        distribution(
+            &mut encoder,
+            "registry_commit_seconds",
+            "Time that the store took to make a group durable",
+            &self.registry.commit_micros(),
+            1e6,
+        )?;
         let records = ConstGauge::new(0_i64);
         let mut family = encoder.encode_descriptor(
             "registry_records",

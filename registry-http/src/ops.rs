@@ -1,6 +1,6 @@
 //! Routes for operators, outside the table of actions.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -9,11 +9,17 @@ use registry_ws::RequestHead;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::answer;
-use crate::server::Shared;
+use crate::server::{Shared, refuse};
+use crate::{answer, openapi};
 
 /// Paths outside the table of actions, each with GET.
-pub const OPERATIONAL: &[&str] = &["/healthz", "/readyz", "/metrics", "/version"];
+pub const OPERATIONAL: &[&str] = &[
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/version",
+    "/openapi.json",
+];
 
 /// The form of `/metrics`.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -80,10 +86,16 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>, request: Request)
         };
         let authenticator = &shared.ws.config().authenticator;
         if let Err(error) = authenticator.authenticate(asks.token(), shared.api.now()) {
-            return shared.refusal(request.extensions(), error);
+            return refuse(request.extensions(), error);
         }
     }
     answer::body(StatusCode::OK, OPENMETRICS, shared.metrics.text())
+}
+
+/// The OpenAPI document.
+pub(crate) async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| openapi::document().to_string());
+    answer::body(StatusCode::OK, "application/json", DOCUMENT.as_str())
 }
 
 /// What answers here.

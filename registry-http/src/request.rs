@@ -1,6 +1,7 @@
 //! Turns path, query, headers and body of a request into the parameters of its action.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use axum::http::{HeaderMap, header};
 use registry_api::ErrorCode;
@@ -48,7 +49,11 @@ pub(crate) fn params(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused>
             put_all(&mut params, named);
             Ok(Value::Object(params).to_string())
         }
-        BodyRule::Fields => {
+        BodyRule::FieldsIfAny if parts.body.is_empty() => {
+            put_all(&mut params, named);
+            Ok(Value::Object(params).to_string())
+        }
+        BodyRule::Fields | BodyRule::FieldsIfAny => {
             let body = object(parts)?;
             let fields = with_names(&body, &named, "")?;
             Ok(joined(&params, &fields))
@@ -119,6 +124,10 @@ fn value(param: &Param, text: &str) -> Result<Value, Refused> {
     let name = param.name;
     match param.form {
         Form::Text | Form::Texts => Ok(json!(text)),
+        Form::Pairs => text
+            .split_once('=')
+            .map(|(key, value)| json!({ key: value }))
+            .ok_or_else(|| bad(format!("{name}: expected key=value, found {text:?}"))),
         Form::Number => text
             .parse::<u64>()
             .map(|number| json!(number))
@@ -144,9 +153,16 @@ fn put(params: &mut Map<String, Value>, param: Param, value: Value) -> bool {
         map = next;
     }
     if param.form == Form::Texts {
-        let list = map.entry(*last).or_insert_with(|| json!([]));
-        if let Value::Array(list) = list {
-            list.push(value);
+        let texts = map.entry(*last).or_insert_with(|| json!([]));
+        if let Value::Array(texts) = texts {
+            texts.push(value);
+        }
+        return true;
+    }
+    if let (Form::Pairs, Value::Object(pair)) = (param.form, &value) {
+        let pairs = map.entry(*last).or_insert_with(|| json!({}));
+        if let Value::Object(pairs) = pairs {
+            pairs.extend(pair.clone());
         }
         return true;
     }
@@ -249,8 +265,7 @@ fn with_names(object: &str, named: &[(Param, Value)], prefix: &str) -> Result<St
         };
         match fields.get(*field) {
             None => {
-                text.push_str(&format!("\"{field}\":{value}"));
-                text.push(',');
+                write!(text, "\"{field}\":{value},").expect("a String takes everything");
             }
             // Texts may be written with escapes.
             Some(found) => {

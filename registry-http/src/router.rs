@@ -27,6 +27,7 @@ pub(crate) fn build(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
+        .route("/openapi.json", get(ops::openapi))
         .route("/version", get(ops::version))
         .fallback(ops::unknown)
         .method_not_allowed_fallback(ops::wrong_method)

@@ -61,14 +61,6 @@ impl Shared {
         ErrorInfo::new(code, message, self.api.now())
     }
 
-    /// An error as the answer to a request of which these extensions are known.
-    pub(crate) fn refusal(&self, asked: &Extensions, mut error: ErrorInfo) -> Response {
-        if let Some(asked) = asked.get::<Asked>() {
-            error = error.for_request(&asked.id);
-        }
-        refusal(&error)
-    }
-
     /// An error of the table as the answer to a request.
     pub(crate) fn refuse(
         &self,
@@ -76,7 +68,7 @@ impl Shared {
         code: ErrorCode,
         message: impl Into<String>,
     ) -> Response {
-        self.refusal(request.extensions(), self.error(code, message))
+        refuse(request.extensions(), self.error(code, message))
     }
 
     /// Checks how fast a token, or a peer where none is required, asks.
@@ -152,7 +144,7 @@ impl HttpServer {
         &self.shared.config
     }
 
-    /// Connections that are open now, WebSockets among them.
+    /// Connections that are open now, those of WebSocket among them.
     pub fn connections(&self) -> usize {
         self.shared.ws.connections()
     }
@@ -162,7 +154,8 @@ impl HttpServer {
         self.shared.config.watches_max - self.shared.watches.available_permits()
     }
 
-    /// Ends every connection after the requests under way were answered; streams of events and WebSockets end at once.
+    /// Ends every connection after the requests under way were answered; streams of events and WebSocket
+    /// connections end at once.
     pub fn begin_close(&self) {
         self.shared.closing.send_replace(true);
         self.shared.ws.begin_close();
@@ -265,6 +258,14 @@ fn method_label(method: &Method) -> &'static str {
     let names = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
     let found = known.iter().zip(names).find(|(known, _)| *known == method);
     found.map_or(UNKNOWN, |(_, name)| name)
+}
+
+/// An error as the answer to a request with these extensions.
+pub(crate) fn refuse(asked: &Extensions, mut error: ErrorInfo) -> Response {
+    if let Some(asked) = asked.get::<Asked>() {
+        error = error.for_request(&asked.id);
+    }
+    refusal(&error)
 }
 
 /// The client's name for its request where it is legal, else a new one.

@@ -1,6 +1,6 @@
 //! What each route takes: path, query, body, and what it tags its answer with.
 
-use registry_api::{ActionSpec, Effect, Route};
+use registry_api::{ActionSpec, Effect, PROMETHEUS_TARGETS, Route};
 
 /// What stands in a path or a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,6 +8,8 @@ pub(crate) enum Form {
     Text,
     /// A text of a list; a query may have several of the name.
     Texts,
+    /// `key=value`; a query may have several of the name.
+    Pairs,
     Number,
     Flag,
 }
@@ -40,6 +42,47 @@ const LIST: &[Param] = &[
 ];
 const ENDPOINTS_OF_ONE: &[Param] = &[STATES, HEALTH, PROTOCOL, LIMIT, CURSOR, STALE];
 const HISTORY: &[Param] = &[param("after", Form::Number, &["after"]), LIMIT];
+const INSTANCE_HEALTH: Param = param("health", Form::Texts, &["filter", "health"]);
+const IN_ZONE: Param = param("zone", Form::Text, &["filter", "zone"]);
+const IN_REGION: Param = param("region", Form::Text, &["filter", "region"]);
+const TAGS: Param = param("tag", Form::Texts, &["filter", "tags"]);
+const METADATA: Param = param("metadata", Form::Pairs, &["filter", "metadata"]);
+const INTENT: Param = param("intent", Form::Texts, &["filter", "intent"]);
+const LIFECYCLE: Param = param("lifecycle", Form::Texts, &["filter", "lifecycle"]);
+const STOPPED: Param = param("stopped", Form::Flag, &["filter", "stopped"]);
+const INCARNATION: Param = param("incarnation", Form::Number, &["incarnation"]);
+
+const INSTANCES: &[Param] = &[
+    param("service", Form::Text, &["filter", "service"]),
+    INSTANCE_HEALTH,
+    IN_ZONE,
+    IN_REGION,
+    TAGS,
+    METADATA,
+    INTENT,
+    LIFECYCLE,
+    VERSION,
+    STOPPED,
+    LIMIT,
+    CURSOR,
+    STALE,
+];
+/// Targets come all at once.
+const TARGETS: &[Param] = INSTANCES.split_at(10).0;
+/// Those of one service: the path has its name.
+const INSTANCES_OF_ONE: &[Param] = INSTANCES.split_at(1).1;
+const RESOLVE: &[Param] = &[
+    param("strategy", Form::Text, &["strategy"]),
+    param("zone", Form::Text, &["zone"]),
+    param("region", Form::Text, &["region"]),
+    INSTANCE_HEALTH,
+    TAGS,
+    METADATA,
+    VERSION,
+    LIMIT,
+];
+const EXPLAIN: &[Param] = &[INSTANCE_HEALTH, IN_ZONE, IN_REGION, TAGS, METADATA, VERSION];
+const REGISTER_INSTANCE: &[Param] = &[INCARNATION, param("bind", Form::Text, &["bind"])];
 const LOG: &[Param] = &[
     param("actor", Form::Text, &["actor"]),
     param("service", Form::Text, &["service"]),
@@ -76,13 +119,15 @@ pub(crate) enum BodyRule {
     None,
     /// Its fields are parameters of the action.
     Fields,
+    /// The same, and it may be left out.
+    FieldsIfAny,
     /// It is one parameter of the action, an object that has the parameters of the path among its fields.
     Named(&'static str),
     /// It is one parameter of the action, an object.
     One(&'static str),
 }
 
-/// What the ETag of an answer names.
+/// What the entity tag of an answer names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
     /// There is none.
@@ -114,7 +159,9 @@ impl Shape {
         let mut shape = Self {
             action,
             route,
-            path: names_in(route.path).map(own_field).collect(),
+            path: names_in(route.path)
+                .map(|name| own_field(action.name, name))
+                .collect(),
             query: &[],
             body: if has_body {
                 BodyRule::Fields
@@ -144,6 +191,27 @@ impl Shape {
             "service_dependencies" => shape.reads(DEPENDENCIES, Tag::View),
             "register_service" => shape.body = BodyRule::Named("service"),
             "update_service" => shape.body = BodyRule::One("changes"),
+            "list_instances" if route.path == PROMETHEUS_TARGETS => {
+                shape.reads(TARGETS, Tag::None);
+            }
+            "list_instances" => {
+                let of_one = !shape.path.is_empty();
+                shape.reads(if of_one { INSTANCES_OF_ONE } else { INSTANCES }, Tag::View);
+                shape
+                    .path
+                    .iter_mut()
+                    .for_each(|name| name.place = &["filter", "service"]);
+            }
+            "get_instance" => shape.reads(&[STALE], Tag::Record),
+            "resolve_service" => shape.reads(RESOLVE, Tag::None),
+            "explain_instances" => shape.reads(EXPLAIN, Tag::None),
+            "register_instance" => {
+                shape.query = REGISTER_INSTANCE;
+                shape.body = BodyRule::Named("instance");
+            }
+            "deregister_instance" => shape.query = &[INCARNATION],
+            "heartbeat" | "release_protection" => shape.body = BodyRule::FieldsIfAny,
+            "set_service_policy" => shape.body = BodyRule::One("policy"),
             "subscribe" => shape.query = WATCH,
             _ => {}
         }
@@ -167,9 +235,17 @@ pub(crate) fn names_in(path: &'static str) -> impl Iterator<Item = &'static str>
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn own_field(name: &'static str) -> Param {
+/// Actions on instances call a service by another field than those on services.
+fn own_field(action: &str, name: &'static str) -> Param {
+    let of_instances = action.contains("instance")
+        || action.contains("policy")
+        || matches!(
+            action,
+            "resolve_service" | "heartbeat" | "release_protection"
+        );
     match name {
-        "name" => param("name", Form::Text, &["name"]),
-        other => param(other, Form::Text, &[]),
+        "name" if of_instances => param("name", Form::Text, &["service"]),
+        "id" => param("id", Form::Text, &["instance_id"]),
+        _ => param("name", Form::Text, &["name"]),
     }
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{StatusCode, request};
 use axum::response::Response;
 use futures_util::stream;
-use registry_api::{ErrorCode, ErrorInfo, Snapshot, StateRecord};
+use registry_api::{ErrorCode, ErrorInfo, Snapshot};
 use registry_core::Revision;
 use serde::Serialize;
 
@@ -19,7 +19,6 @@ use crate::shape::Shape;
 #[derive(Serialize)]
 struct Head {
     revision: Revision,
-    records: u64,
 }
 
 /// The last line: without it the answer was cut off.
@@ -27,13 +26,14 @@ struct Head {
 struct Foot {
     complete: bool,
     revision: Revision,
-    records: u64,
+    records: usize,
 }
 
 /// Where the lines are.
 enum Step {
     Head(Snapshot),
-    Records(Snapshot),
+    /// With the records told so far.
+    Records(Snapshot, usize),
     End,
 }
 
@@ -69,28 +69,26 @@ fn lines(step: Step) -> Option<(String, Step)> {
         Step::Head(snapshot) => {
             let head = Head {
                 revision: snapshot.revision(),
-                records: snapshot.records(),
             };
             line(&mut text, &head);
-            Step::Records(snapshot)
+            Step::Records(snapshot, 0)
         }
-        Step::Records(mut snapshot) => match snapshot.next_page() {
-            Some(records) => {
-                records
-                    .iter()
-                    .for_each(|record: &StateRecord| line(&mut text, record));
-                Step::Records(snapshot)
-            }
-            None => {
+        Step::Records(mut snapshot, told) => {
+            if let Some(records) = snapshot.next_page() {
+                for record in &records {
+                    line(&mut text, record);
+                }
+                Step::Records(snapshot, told + records.len())
+            } else {
                 let foot = Foot {
                     complete: true,
                     revision: snapshot.revision(),
-                    records: snapshot.records(),
+                    records: told,
                 };
                 line(&mut text, &foot);
                 Step::End
             }
-        },
+        }
         Step::End => return None,
     };
     Some((text, next))

@@ -1,6 +1,7 @@
 //! Watches over HTTP: server-sent events, and polls that wait.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -273,14 +274,14 @@ impl Stream {
             Err(error) => {
                 self.has_ended = true;
                 let error = serde_json::to_string(&error).unwrap_or_default();
-                write(text, None, "error", &error);
+                append(text, None, "error", &error);
                 return;
             }
         };
         let position = self.subscription.position();
         if message.is_compacted() {
             // An empty id makes a client that connects again begin anew.
-            write(
+            append(
                 text,
                 Some(String::new()),
                 &message.event,
@@ -288,7 +289,7 @@ impl Stream {
             );
         } else {
             let id = message.complete.then(|| position.to_string());
-            write(text, id, &message.event, message.data.get());
+            append(text, id, &message.event, message.data.get());
         }
         if message.complete {
             self.told = position;
@@ -301,16 +302,16 @@ impl Stream {
         let position = self.subscription.position();
         if position > self.told {
             self.told = position;
-            text.push_str(&format!("id: {position}\n"));
+            writeln!(text, "id: {position}").expect("a String takes everything");
         }
         text.push('\n');
     }
 }
 
 /// One event; JSON has no line breaks.
-fn write(text: &mut String, id: Option<String>, event: &str, data: &str) {
+fn append(text: &mut String, id: Option<String>, event: &str, data: &str) {
     if let Some(id) = id {
-        text.push_str(&format!("id: {id}\n"));
+        writeln!(text, "id: {id}").expect("a String takes everything");
     }
-    text.push_str(&format!("event: {event}\ndata: {data}\n\n"));
+    write!(text, "event: {event}\ndata: {data}\n\n").expect("a String takes everything");
 }

@@ -9,6 +9,7 @@ mod facade;
 mod files;
 mod fixture;
 mod hostile;
+mod http;
 mod javascript;
 mod kinds;
 mod migrate;

@@ -5,8 +5,8 @@ mod instances;
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Action, Context, Cursor, Expect, Filter, LogFilter, LogRequest, PageRequest, Registry,
-    RegistryError, Reply, View,
+    Action, Context, Cursor, Expect, LogFilter, LogRequest, PageRequest, Registry, RegistryError,
+    Reply, View,
 };
 use registry_core::model::{HealthStatus, ModelError, Name};
 use registry_core::{Revision, Timestamp};
@@ -24,7 +24,7 @@ use crate::bind::{Binder, Bindings};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
 use crate::params;
-use crate::snapshot::{SnapshotPage, StateRecord};
+use crate::snapshot::Snapshot;
 use crate::strict::parse_strict;
 
 /// Log entries in a page of a history, where the caller names no number.
@@ -340,25 +340,9 @@ impl Api {
     }
 
     async fn snapshot(&self, params: params::SnapshotParams) -> Answered {
-        let list = params::ListServices {
-            filter: Filter::default(),
-            cursor: params.cursor,
-            limit: params.limit,
-            stale: false,
-        };
-        let page = self.page(list).await?;
-        let records = page
-            .services
-            .iter()
-            .map(|service| StateRecord::Service(ServiceInfo::from(&**service)));
-        Ok(answer(
-            &SnapshotPage {
-                revision: page.revision,
-                records: records.collect(),
-                next_cursor: page.next.map(|cursor| cursor.to_string()),
-            },
-            page.revision,
-        ))
+        let mut snapshot = Snapshot::go_on(&self.registry, params.cursor.as_deref()).await?;
+        let page = snapshot.answer(params.limit)?;
+        Ok(answer(&page, page.revision))
     }
 
     async fn registry_info(&self, _: &params::Nothing) -> Answered {

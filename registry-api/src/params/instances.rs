@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{WriteContext, write_params};
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ListInstances {
     #[serde(default)]
@@ -22,6 +23,7 @@ pub(crate) struct ListInstances {
     pub(crate) stale: bool,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct GetInstance {
     pub(crate) service: String,
@@ -30,6 +32,7 @@ pub(crate) struct GetInstance {
     pub(crate) stale: bool,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ResolveService {
     pub(crate) service: String,
@@ -47,6 +50,7 @@ pub(crate) struct ResolveService {
     pub(crate) limit: Option<usize>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ExplainInstances {
     pub(crate) service: String,
@@ -57,6 +61,7 @@ pub(crate) struct ExplainInstances {
 }
 
 /// The life that a lease is bound to.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bind {
@@ -101,6 +106,7 @@ write_params!(SetServicePolicy {
     policy: ServicePolicy,
 });
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct Beat {
     pub(crate) service: String,
@@ -113,6 +119,7 @@ pub(crate) struct Beat {
 }
 
 /// A batch of heartbeats, read without a copy of their names.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Beats<'a> {
@@ -120,6 +127,7 @@ pub(crate) struct Beats<'a> {
     pub(crate) heartbeats: Vec<BeatInBatch<'a>>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BeatInBatch<'a> {
@@ -131,11 +139,13 @@ pub(crate) struct BeatInBatch<'a> {
     pub(crate) incarnation: Option<u64>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ServiceOnly {
     pub(crate) service: String,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReleaseProtection {
     pub(crate) service: String,

@@ -8,6 +8,7 @@ use registry_core::model::{Endpoint, Health, ServiceEntry, ServiceState};
 use registry_core::{Revision, Timestamp};
 use serde::Deserialize;
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ListServices {
     #[serde(default)]
@@ -21,6 +22,7 @@ pub(crate) struct ListServices {
     pub(crate) stale: bool,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct GetService {
     pub(crate) name: String,
@@ -28,6 +30,7 @@ pub(crate) struct GetService {
     pub(crate) stale: bool,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ServiceHistory {
     pub(crate) name: String,
@@ -37,6 +40,7 @@ pub(crate) struct ServiceHistory {
     pub(crate) limit: Option<usize>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ListLog {
     /// Begin after this revision; none begins with the oldest entry.
@@ -56,6 +60,7 @@ pub(crate) struct ListLog {
     pub(crate) until: Option<Timestamp>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct ServiceDependencies {
     pub(crate) name: String,
@@ -66,6 +71,7 @@ pub(crate) struct ServiceDependencies {
     pub(crate) distance_max: Option<u32>,
 }
 
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct SnapshotParams {
     #[serde(default)]
@@ -84,6 +90,7 @@ pub(crate) struct WriteContext {
 macro_rules! write_params {
     ($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty),* $(,)? }) => {
         #[derive(Debug, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
         pub(crate) struct $name {
             $($(#[$attribute])* pub(crate) $field: $type,)*
             /// The revision that the record must be at; 0 is absent.
@@ -131,6 +138,7 @@ write_params!(ReplaceEndpoints {
 });
 
 /// Parameters of `subscribe`.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct SubscribeParams {
     /// Names of the events to send; none sends all.
@@ -153,5 +161,6 @@ pub struct UnsubscribeParams {
 }
 
 /// No parameters.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Deserialize)]
 pub(crate) struct Nothing {}

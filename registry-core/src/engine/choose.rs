@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::instance::Instance;
 
 /// How instances are chosen.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {

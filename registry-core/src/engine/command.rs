@@ -235,6 +235,7 @@ pub enum Expect {
 }
 
 /// Fields of an entry to change; a field that is none stays as it is.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServicePatch {
     /// New version.

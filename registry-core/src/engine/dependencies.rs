@@ -11,6 +11,7 @@ use crate::model::Name;
 pub const DEPENDENCIES_LISTED_MAX: usize = 10_000;
 
 /// Which way to follow `depends_on`.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -22,6 +23,7 @@ pub enum Direction {
 }
 
 /// One service on the way.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Dependency {
     /// Its name.
@@ -33,6 +35,7 @@ pub struct Dependency {
 }
 
 /// The services that can be reached, nearest first and then by name.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Dependencies {
     /// Each once.

@@ -11,6 +11,7 @@ use crate::model::{Health, Intent, Lifecycle};
 use crate::time::{Span, Timestamp};
 
 /// What is known of one instance, and what follows from it.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Serialize)]
 pub struct Explanation {
     /// Its id.
@@ -24,6 +25,7 @@ pub struct Explanation {
 }
 
 /// One thing that was looked at.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// What.
@@ -35,6 +37,7 @@ pub struct Reason {
 }
 
 /// How a lease stands.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeaseState {
     /// How long it lasts after a heartbeat.

@@ -6,6 +6,7 @@ use crate::model::{Health, ServiceEntry};
 use crate::record::Record;
 
 /// Lets a service through that fits every field; an empty field fits all.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Filter {
     /// The service has one of these names.

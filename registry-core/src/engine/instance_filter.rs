@@ -8,6 +8,7 @@ use super::instance::Instance;
 use crate::model::{Health, InstanceEntry, Intent, Lifecycle};
 
 /// Lets an instance through that fits every field; an empty field fits all.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct InstanceFilter {
     /// It is a copy of this service.

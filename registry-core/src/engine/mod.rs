@@ -23,6 +23,7 @@ mod explain;
 mod feed;
 mod filter;
 mod group;
+mod histogram;
 mod instance;
 mod instance_filter;
 mod instances;
@@ -33,9 +34,11 @@ mod plan;
 mod registry;
 mod retention;
 mod search;
+mod stats;
 mod turns;
 mod view;
 mod watch;
+mod watchers;
 
 pub use choose::{Place, Strategy, choose};
 pub use command::{
@@ -48,6 +51,7 @@ pub use error::RegistryError;
 pub use event::{Event, EventKind};
 pub use explain::{Explanation, LeaseState, Reason};
 pub use filter::Filter;
+pub use histogram::Distribution;
 pub use instance::Instance;
 pub use instance_filter::InstanceFilter;
 pub use instances::{Heartbeat, ResolveRequest, Resolved, register_action};
@@ -57,7 +61,8 @@ pub use page::{
     take_instances, take_page,
 };
 pub use plan::{Plan, plan};
-pub use registry::{Registry, Stats};
+pub use registry::Registry;
 pub use search::{LOG_PAGE_MAX, LOG_PAGES_READ_MAX, LogFilter, LogRequest};
+pub use stats::Stats;
 pub use view::{Service, View};
 pub use watch::{Watch, WatchEnd};

@@ -193,7 +193,7 @@ impl Pins {
             .cloned()
     }
 
-    fn pin(&self, view: &Arc<View>) {
+    pub(super) fn pin(&self, view: &Arc<View>) {
         let mut views = self
             .views
             .lock()

@@ -214,6 +214,21 @@ impl View {
         }
     }
 
+    /// Policies of services in the byte order of their names, those after a name where one is given.
+    pub fn policies_after<'a>(
+        &'a self,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = &'a ServicePolicy> + use<'a> {
+        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let policies = self
+            .policies
+            .range::<_, str>((start, std::ops::Bound::Unbounded));
+        policies.filter_map(|(_, record)| match record.image.record() {
+            Record::Policy(policy) => Some(policy),
+            _ => None,
+        })
+    }
+
     /// A keeper of leases.
     pub(super) fn keeper(&self, id: &str) -> Option<&KeeperEntry> {
         match self.keepers.get(id)?.image.record() {

@@ -7,6 +7,7 @@ use crate::limits::TEXT_BYTES_MAX;
 use crate::time::Timestamp;
 
 /// What a health check observed.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
@@ -33,6 +34,7 @@ impl Health {
 }
 
 /// The last health report of a service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthStatus {
     /// What was observed.

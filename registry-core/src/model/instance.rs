@@ -28,6 +28,7 @@ const DEFAULT_LEASE_TTL: Span = Span::from_secs(90);
 /// let entry = spec.start(1, Revision(1), Timestamp::default());
 /// assert!(entry.validate().is_ok());
 /// ```
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(expecting = "an instance: an object with service, address and port")]
 pub struct InstanceSpec {
@@ -72,6 +73,7 @@ fn default_lease_ttl() -> Span {
 }
 
 /// What an operator wants of an instance, whatever its health.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -101,6 +103,7 @@ impl Intent {
 }
 
 /// Whether a record takes part.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]

@@ -7,6 +7,7 @@ use crate::limits::NAME_BYTES_MAX;
 use crate::time::Span;
 
 /// What becomes of a heartbeat of an instance that is not known, or has no lease any more.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -33,6 +34,7 @@ impl UnknownHeartbeat {
 }
 
 /// The rules for the instances of one service. A field that is none takes the daemon's own.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServicePolicy {
     /// The service. In a request that names it elsewhere it may be empty.

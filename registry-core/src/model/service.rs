@@ -21,6 +21,7 @@ use crate::limits::{
 /// assert_eq!(entry.state, ServiceState::Registered);
 /// assert!(entry.validate().is_ok());
 /// ```
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(expecting = "an entry: an object with name and version")]
 pub struct ServiceEntry {
@@ -49,6 +50,7 @@ pub struct ServiceEntry {
 }
 
 /// How a service is executed.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -87,6 +89,7 @@ impl Default for ExecutionInfo {
 }
 
 /// Where a service runs.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -106,6 +109,7 @@ pub enum Location {
 }
 
 /// How to reach a host by SSH.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshConfig {
     /// The login name.
@@ -123,6 +127,7 @@ const fn ssh_port() -> u16 {
 }
 
 /// One address of a service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// What it is for, such as `http` or `metrics`.
@@ -136,6 +141,7 @@ pub struct Endpoint {
 /// The name of a protocol: `tcp`, `udp`, `http`, `grpc` or another short name.
 ///
 /// 1 to 32 lower-case letters, digits, `+`, `-`, `.`, `_` or `/`.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Protocol(String);
@@ -173,6 +179,7 @@ impl fmt::Display for Protocol {
 }
 
 /// The run state of a service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

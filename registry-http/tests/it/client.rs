@@ -1,6 +1,7 @@
 //! A server on a free port, and a client that shows everything of an answer.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -33,13 +34,15 @@ impl Server {
     }
 
     pub(crate) async fn of_engine(engine: EngineConfig, ws: WsConfig, http: HttpConfig) -> Self {
-        let clock = Arc::new(ManualClock::at("2026-01-02T03:04:05Z".parse().unwrap()));
+        let clock = Arc::new(ManualClock::at(
+            "2026-01-02T03:04:05Z".parse().expect("a time"),
+        ));
         let opened = Registry::open(Arc::new(MemoryStore::new()), engine, clock).await;
         let (registry, driver) = opened.expect("memory opens");
         tokio::spawn(driver.run());
         let http = HttpServer::new(WsServer::new(Api::new(registry.clone()), ws), http);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("it is bound");
         let server = http.clone();
         tokio::spawn(async move {
             while let Ok((stream, peer)) = listener.accept().await {
@@ -55,7 +58,7 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self) -> Client<TcpStream> {
-        Client::over(TcpStream::connect(self.addr).await.unwrap())
+        Client::over(TcpStream::connect(self.addr).await.expect("it listens"))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -157,14 +160,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             text.push_str("host: registry.test\r\n");
         }
         for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            write!(text, "{name}: {value}\r\n").expect("a String takes everything");
         }
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         if !body.is_empty() {
             if !headers.iter().any(|(name, _)| *name == "content-type") {
                 text.push_str("content-type: application/json\r\n");
             }
-            text.push_str(&format!("content-length: {}\r\n", body.len()));
+            write!(text, "content-length: {}\r\n", body.len()).expect("a String takes everything");
         }
         text.push_str("\r\n");
         text.push_str(&body);
@@ -176,8 +179,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             .get_mut()
             .write_all(text.as_bytes())
             .await
-            .unwrap();
-        self.stream.get_mut().flush().await.unwrap();
+            .expect("the connection is open");
+        self.stream
+            .get_mut()
+            .flush()
+            .await
+            .expect("the connection is open");
     }
 
     /// The next line without its end; none where the connection ended.
@@ -217,8 +224,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         } else if let Some(length) = headers.get("content-length")
             && method != "HEAD"
         {
-            body.resize(length.parse().unwrap(), 0);
-            self.stream.read_exact(&mut body).await.unwrap();
+            body.resize(length.parse().expect("a number"), 0);
+            self.stream
+                .read_exact(&mut body)
+                .await
+                .expect("the whole body");
         }
         Answer {
             status,
@@ -230,9 +240,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// The next chunk of a chunked body; none after the last.
     pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
         let length = self.line().await?;
-        let length = usize::from_str_radix(&length, 16).unwrap();
+        let length = usize::from_str_radix(&length, 16).expect("a length");
         let mut chunk = vec![0; length];
-        self.stream.read_exact(&mut chunk).await.unwrap();
+        self.stream
+            .read_exact(&mut chunk)
+            .await
+            .expect("the whole chunk");
         self.line().await;
         (length > 0).then_some(chunk)
     }
@@ -280,7 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Events<S> {
                 match line.split_once(": ") {
                     Some(("id", id)) => event.id = Some(id.to_owned()),
                     Some(("event", name)) => name.clone_into(&mut event.event),
-                    Some(("data", data)) => event.data = serde_json::from_str(data).unwrap(),
+                    Some(("data", data)) => event.data = serde_json::from_str(data).expect("JSON"),
                     _ => {}
                 }
             }
@@ -294,12 +307,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Events<S> {
     pub(crate) async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
-                let block = block.to_owned();
-                self.text = rest.to_owned();
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.text = rest;
                 return Some(block);
             }
             let chunk = self.client.chunk().await?;
-            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+            self.text
+                .push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP face over real sockets.
 
 mod client;
+mod instances;
 mod limits;
 mod ops;
 mod parity;

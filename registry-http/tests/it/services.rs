@@ -280,7 +280,7 @@ async fn body_that_is_deep_doubled_or_no_json_is_refused() {
         client.write(&head).await;
         client.write(body).await;
         let answer = client.answer("PUT").await;
-        assert_eq!(answer.status, 400, "{:.40}", body);
+        assert_eq!(answer.status, 400, "{body:.40}");
         assert_eq!(answer.error().0, "BadRequest");
     }
 }

@@ -1,4 +1,4 @@
-//! What carries it: TLS, sockets in the file system, WebSockets on the same port.
+//! What carries it: TLS, sockets in the file system, and the WebSocket face on the same port.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -19,9 +19,11 @@ struct Made {
 
 /// Writes a new certificate and its key.
 fn make_certificate(folder: &Path) -> Made {
-    let made = rcgen::generate_simple_self_signed(["registry.test".to_owned()]).unwrap();
-    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
-    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let made = rcgen::generate_simple_self_signed(["registry.test".to_owned()])
+        .expect("the set-up of the test works");
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).expect("the set-up of the test works");
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem())
+        .expect("the set-up of the test works");
     Made {
         certificate: made.cert.der().clone(),
     }
@@ -34,15 +36,17 @@ impl Made {
         server: std::net::SocketAddr,
     ) -> std::io::Result<Client<tokio_rustls::client::TlsStream<TcpStream>>> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
+        roots
+            .add(self.certificate.clone())
+            .expect("the set-up of the test works");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
+            .expect("the set-up of the test works")
             .with_root_certificates(roots)
             .with_no_client_auth();
         let stream = TcpStream::connect(server).await?;
-        let name = ServerName::try_from("registry.test").unwrap();
+        let name = ServerName::try_from("registry.test").expect("the set-up of the test works");
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await?;
@@ -51,8 +55,10 @@ impl Made {
 }
 
 async fn serve_tls(server: &Server, tls: Arc<Tls>) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("the set-up of the test works");
+    let addr = listener.local_addr().expect("the set-up of the test works");
     let http = server.http.clone();
     tokio::spawn(async move {
         while let Ok((stream, peer)) = listener.accept().await {

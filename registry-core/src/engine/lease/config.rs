@@ -19,6 +19,7 @@ pub struct LeaseConfig {
 }
 
 /// The rules in force for the instances of one service.
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeasePolicy {
     /// What an unknown heartbeat does.
