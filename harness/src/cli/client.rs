@@ -1,11 +1,14 @@
 //! Where a service command goes: to a daemon, or straight to a store.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result};
 use clap::Args;
 use harness::Registry;
 use harness::backends::OpenOptions;
 use harness::client::{Address, ClientError, Connection};
 use harness::core::OpenMode;
+use harness::discovery::Site;
 use harness::store::{Location, Source};
 use registry_api::{Access, Api, Caller, EventMessage, Subscription, parse_strict};
 use serde_json::Value;
@@ -13,7 +16,12 @@ use serde_json::Value;
 use super::exit::Usage;
 
 /// Where a running daemon is looked for.
-pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:9402/ws";
+const DEFAULT_URL: &str = "ws://127.0.0.1:9402/ws";
+
+/// Requests under way at a time, where many are asked; below what a daemon takes of one connection by default.
+const REQUESTS_MAX: usize = 128;
+/// Bytes of requests under way at a time, so that answers are read before they pile up.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// The registry that a command is about.
 #[derive(Debug, Clone, Args)]
@@ -96,6 +104,14 @@ impl Target {
         Ok(url.parse()?)
     }
 
+    /// The daemon as a library call takes it.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub(crate) fn site(&self) -> Result<Site> {
+        Ok(Site::from(self.address()?).with_token(token()))
+    }
+
     /// The store, where one was named.
     pub(crate) fn path(&self) -> Option<&str> {
         self.path.as_deref()
@@ -120,6 +136,22 @@ impl Client {
                 let answer = answer.map_err(ClientError::from)?;
                 Ok(serde_json::from_str(answer.data.get())?)
             }
+        }
+    }
+
+    /// Asks for an action again and again, so many at a time, and tells each answer by the place of its request.
+    ///
+    /// # Errors
+    /// The connection's end. What was told before stands.
+    pub(crate) async fn call_each(
+        &mut self,
+        action: &'static str,
+        requests: impl Iterator<Item = Value>,
+        told: impl FnMut(usize, Result<Value, ClientError>),
+    ) -> Result<()> {
+        match self {
+            Self::Daemon(connection) => each_over(connection, action, requests, told).await,
+            Self::Store { api, .. } => each_on(api, action, requests, told).await,
         }
     }
 
@@ -182,5 +214,69 @@ fn local() -> Caller {
         actor: "local".to_owned(),
         access: Access::Write,
         connection: None,
+    }
+}
+
+async fn each_over(
+    connection: &mut Connection,
+    action: &str,
+    requests: impl Iterator<Item = Value>,
+    mut told: impl FnMut(usize, Result<Value, ClientError>),
+) -> Result<()> {
+    let mut requests = requests.enumerate().peekable();
+    let mut under_way: HashMap<String, (usize, usize)> = HashMap::new();
+    let mut bytes = 0;
+    loop {
+        while under_way.len() < REQUESTS_MAX
+            && bytes < REQUEST_BYTES_MAX
+            && let Some((index, params)) = requests.next()
+        {
+            let length = params.to_string().len();
+            let id = connection.send(action, &params).await?;
+            under_way.insert(id, (index, length));
+            bytes += length;
+        }
+        if under_way.is_empty() {
+            return Ok(());
+        }
+        let answered = connection.answer().await?;
+        match answered.id.and_then(|id| under_way.remove(&id)) {
+            Some((index, length)) => {
+                bytes -= length;
+                told(index, answered.data.map_err(ClientError::from));
+            }
+            None => drop(answered.data.map_err(ClientError::from)?),
+        }
+    }
+}
+
+async fn each_on(
+    api: &Api,
+    action: &'static str,
+    mut requests: impl Iterator<Item = Value>,
+    mut told: impl FnMut(usize, Result<Value, ClientError>),
+) -> Result<()> {
+    let mut under_way = tokio::task::JoinSet::new();
+    let mut next = 0;
+    loop {
+        while under_way.len() < REQUESTS_MAX
+            && let Some(params) = requests.next()
+        {
+            let (api, index) = (api.clone(), next);
+            next += 1;
+            under_way.spawn(async move {
+                let answer = api.call(action, &params.to_string(), &local()).await;
+                let data = answer.map_err(ClientError::from).and_then(|answer| {
+                    let data = serde_json::from_str(answer.data.get());
+                    data.map_err(|error| ClientError::Unreadable(error.to_string()))
+                });
+                (index, data)
+            });
+        }
+        let Some(answered) = under_way.join_next().await else {
+            return Ok(());
+        };
+        let (index, data) = answered?;
+        told(index, data);
     }
 }

@@ -1,5 +1,12 @@
 //! Where the registry is, and the way to it.
 
+#[cfg(feature = "client")]
+use std::time::Duration;
+
+#[cfg(feature = "client")]
+use async_io::Timer;
+#[cfg(feature = "client")]
+use futures_lite::future;
 use registry_api::{Access, Api, Caller};
 use registry_core::engine;
 use serde::de::DeserializeOwned;
@@ -12,6 +19,10 @@ use crate::client::{Address, Connection};
 
 /// Who acts, as the log of a registry in the same process has it.
 const ACTOR: &str = "local";
+
+/// Time for a daemon to take a connection and to answer.
+#[cfg(feature = "client")]
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the registry is.
 #[derive(Debug, Clone)]
@@ -57,8 +68,18 @@ impl Site {
     /// [`ClientError::Address`].
     #[cfg(feature = "client")]
     pub fn daemon(url: &str, token: Option<String>) -> Result<Self, ClientError> {
-        let address = url.parse()?;
-        Ok(Self(Place::Daemon { address, token }))
+        let address: Address = url.parse()?;
+        Ok(Self::from(address).with_token(token))
+    }
+
+    /// The same place with a token to send, where it is a daemon.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn with_token(self, token: Option<String>) -> Self {
+        match self.0 {
+            Place::Daemon { address, .. } => Self(Place::Daemon { address, token }),
+            here @ Place::Here(_) => Self(here),
+        }
     }
 
     /// Whether the registry is in this process, so that its end is for good.
@@ -104,11 +125,23 @@ impl Link {
             #[cfg(feature = "client")]
             Place::Daemon { address, token } => {
                 // Out of its place while it is used: a call that is dropped half-way drops it, too.
-                let mut connection = match self.connection.take() {
-                    Some(connection) => connection,
-                    None => Connection::connect(address, token.as_deref()).await?,
+                let connection = self.connection.take();
+                let call = async {
+                    let mut connection = match connection {
+                        Some(connection) => connection,
+                        None => Connection::connect(address, token.as_deref()).await?,
+                    };
+                    let answered = connection.call(action, params).await;
+                    Ok((answered, connection))
                 };
-                let answered = connection.call(action, params).await;
+                let late = async {
+                    Timer::after(ANSWER_TIMEOUT).await;
+                    Err(ClientError::Unreachable {
+                        address: address.to_string(),
+                        problem: format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+                    })
+                };
+                let (answered, connection) = future::or(call, late).await?;
                 let is_usable = match &answered {
                     Ok(_) => true,
                     Err(error) => error.code().is_some() && !error.is_gone(),
