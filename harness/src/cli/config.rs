@@ -11,8 +11,9 @@ use clap::{Args, Subcommand};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use harness::backends::Backend;
-use harness::core::Durability;
-use harness::core::engine::EngineConfig;
+use harness::core::engine::{EngineConfig, LeaseConfig, LeasePolicy};
+use harness::core::model::UnknownHeartbeat;
+use harness::core::{Durability, Span};
 use registry_api::{Access, Authenticator, Token};
 use registry_http::{BindAddress, HttpConfig, Tls};
 use registry_ws::WsConfig;
@@ -130,6 +131,16 @@ pub(crate) struct Settings {
     queue_commands_max: usize,
     log_age_max: String,
     log_commits_max: u64,
+    lease_unknown_heartbeat: String,
+    lease_protection_percent: u8,
+    lease_protection_window: String,
+    lease_protection_hold: String,
+    lease_remove_expired_after: String,
+    /// Empty is never.
+    lease_remove_critical_after: String,
+    lease_forget_stopped_after: String,
+    lease_last_seen_interval: String,
+    lease_keeper_ttl: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -183,6 +194,15 @@ impl Default for Settings {
             queue_commands_max: engine.queue_commands_max,
             log_age_max: "90d".to_owned(),
             log_commits_max: engine.log_commits_max,
+            lease_unknown_heartbeat: "refuse".to_owned(),
+            lease_protection_percent: engine.leases.policy.protection_percent,
+            lease_protection_window: engine.leases.policy.protection_window.to_string(),
+            lease_protection_hold: engine.leases.policy.protection_hold.to_string(),
+            lease_remove_expired_after: engine.leases.policy.remove_expired_after.to_string(),
+            lease_remove_critical_after: String::new(),
+            lease_forget_stopped_after: engine.leases.policy.forget_stopped_after.to_string(),
+            lease_last_seen_interval: "60s".to_owned(),
+            lease_keeper_ttl: "5s".to_owned(),
         }
     }
 }
@@ -353,28 +373,18 @@ fn bad(key: &str, value: &dyn std::fmt::Display, allowed: &str) -> anyhow::Error
     )))
 }
 
+fn span(key: &str, text: &str) -> Result<Span> {
+    text.parse()
+        .map_err(|_| bad(key, &text, "a duration such as 500ms, 30s, 5m, 2h or 90d"))
+}
+
+/// A span that is longer than nothing.
 fn duration(key: &str, text: &str) -> Result<Duration> {
-    let number_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(number_end);
-    let millis_each = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60 * 1000),
-        "h" => Some(60 * 60 * 1000),
-        "d" => Some(24 * 60 * 60 * 1000),
-        _ => None,
-    };
-    let millis = number
-        .parse::<u64>()
-        .ok()
-        .zip(millis_each)
-        .and_then(|(number, each)| number.checked_mul(each));
-    let millis = millis.filter(|millis| *millis > 0);
-    millis
-        .map(Duration::from_millis)
-        .ok_or_else(|| bad(key, &text, "a duration such as 500ms, 30s, 5m, 2h or 90d"))
+    let span = span(key, text)?;
+    if span == Span::default() {
+        return Err(bad(key, &text, "a duration longer than 0s"));
+    }
+    Ok(span.into())
 }
 
 impl Settings {
@@ -479,7 +489,56 @@ impl Settings {
             queue_commands_max: self.queue_commands_max,
             log_age_max: duration("log_age_max", &self.log_age_max)?,
             log_commits_max: self.log_commits_max,
+            leases: self.leases()?,
             ..EngineConfig::default()
+        })
+    }
+
+    /// The rules for leases where a service has none of its own.
+    fn leases(&self) -> Result<LeaseConfig> {
+        let unknown_heartbeat = match self.lease_unknown_heartbeat.as_str() {
+            "refuse" => UnknownHeartbeat::Refuse,
+            "pending" => UnknownHeartbeat::Pending,
+            "active" => UnknownHeartbeat::Active,
+            other => {
+                return Err(bad(
+                    "lease_unknown_heartbeat",
+                    &other,
+                    "refuse, pending or active",
+                ));
+            }
+        };
+        if !(1..=100).contains(&self.lease_protection_percent) {
+            let percent = &self.lease_protection_percent;
+            return Err(bad("lease_protection_percent", percent, "1 to 100"));
+        }
+        let removed = &self.lease_remove_critical_after;
+        let remove_critical_after = match removed.as_str() {
+            "" => None,
+            text => Some(span("lease_remove_critical_after", text)?),
+        };
+        let policy = LeasePolicy {
+            unknown_heartbeat,
+            protection_percent: self.lease_protection_percent,
+            protection_window: span("lease_protection_window", &self.lease_protection_window)?,
+            protection_hold: span("lease_protection_hold", &self.lease_protection_hold)?,
+            remove_expired_after: span(
+                "lease_remove_expired_after",
+                &self.lease_remove_expired_after,
+            )?,
+            remove_critical_after,
+            forget_stopped_after: span(
+                "lease_forget_stopped_after",
+                &self.lease_forget_stopped_after,
+            )?,
+        };
+        Ok(LeaseConfig {
+            policy,
+            last_seen_interval: duration(
+                "lease_last_seen_interval",
+                &self.lease_last_seen_interval,
+            )?,
+            keeper_ttl: duration("lease_keeper_ttl", &self.lease_keeper_ttl)?,
         })
     }
 

@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::bind::Life;
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::params;
+use crate::strict::parse_strict_borrowed;
 
 impl Api {
     pub(super) async fn list_instances(&self, params: params::ListInstances) -> Answered {
@@ -163,15 +164,11 @@ impl Api {
 
     pub(super) async fn heartbeats(&self, params: &str, caller: &Caller) -> Answered {
         // Read without a copy, and again with care for the place of the fault where there is one.
-        let Ok(batch) = serde_json::from_str::<params::Beats<'_>>(params) else {
-            let message = crate::strict::parse_strict_borrowed::<params::Beats<'_>>(params)
-                .err()
-                .unwrap_or_default();
-            return Err(Refusal::Code(
-                ErrorCode::BadRequest,
-                format!("params: {message}"),
-            ));
-        };
+        let batch: params::Beats<'_> = serde_json::from_str(params).or_else(|_| {
+            parse_strict_borrowed(params).map_err(|message| {
+                Refusal::Code(ErrorCode::BadRequest, format!("params: {message}"))
+            })
+        })?;
         let beats: Vec<Heartbeat<'_>> = batch
             .heartbeats
             .iter()

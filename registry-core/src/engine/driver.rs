@@ -14,6 +14,7 @@ use super::group::Group;
 use super::lease::{LeaseBook, is_still_due};
 use super::load::load;
 use super::registry::Shared;
+use super::stats::count;
 use super::view::View;
 use crate::capability::Writers;
 use crate::error::{ErrorKind, StoreError};
@@ -193,7 +194,10 @@ impl Driver {
         let view = self.shared.view();
         match self.leases.write_notes(&view, &*self.shared.store).await {
             Ok(due) => self.do_own(due).await,
-            Err(error) => tracing::warn!(%error, "notes of leases could not be written"),
+            Err(error) => {
+                count(&self.shared.counters.store_errors);
+                tracing::warn!(%error, "notes of leases could not be written");
+            }
         }
     }
 
@@ -286,8 +290,6 @@ impl Driver {
             let outcomes = match self.commit(group.transactions()).await {
                 Ok(outcomes) => outcomes,
                 Err(error) => {
-                    let errors = &self.shared.counters.store_errors;
-                    errors.fetch_add(1, Ordering::Relaxed);
                     if *error.kind() == ErrorKind::MaybeApplied
                         && let Err(error) = self.catch_up().await
                     {
@@ -361,28 +363,40 @@ impl Driver {
     ///
     /// Whatever a later attempt answers, an outcome that was unknown stays so until the store tells it.
     async fn commit(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
-        let begun = self.shared.clock.monotonic();
-        let outcomes = self.commit_surely(transactions).await;
-        let took = self.shared.clock.monotonic().saturating_sub(begun);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.shared.counters.commit_micros.observe(micros);
-        outcomes
-    }
-
-    async fn commit_surely(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
         let mut unknown = None;
         for _ in 0..self.shared.config.resend_max {
-            match self.shared.store.commit(transactions.to_vec()).await {
+            match self.flush(transactions).await {
                 Err(error) if *error.kind() == ErrorKind::MaybeApplied => {
                     unknown.get_or_insert(error);
-                    self.shared.counters.resends.fetch_add(1, Ordering::Relaxed);
+                    count(&self.shared.counters.resends);
                 }
                 Err(error) => return Err(unknown.unwrap_or(error)),
                 outcomes => return outcomes,
             }
         }
-        let outcomes = self.shared.store.commit(transactions.to_vec()).await;
+        let outcomes = self.flush(transactions).await;
         outcomes.map_err(|error| unknown.unwrap_or(error))
+    }
+
+    async fn flush(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
+        let Shared {
+            store,
+            clock,
+            counters,
+            ..
+        } = &*self.shared;
+        let begun = clock.monotonic();
+        let outcomes = store.commit(transactions.to_vec()).await;
+        match &outcomes {
+            Ok(_) => {
+                let took = clock.monotonic().saturating_sub(begun).as_micros();
+                let micros = u64::try_from(took).unwrap_or(u64::MAX);
+                counters.commit_micros.observe(micros);
+                counters.group_commands.observe(transactions.len() as u64);
+            }
+            Err(_) => count(&counters.store_errors),
+        }
+        outcomes
     }
 
     fn count(&self, outcomes: &[Outcome]) {
@@ -391,9 +405,7 @@ impl Driver {
             .counters
             .commits
             .fetch_add(commits as u64, Ordering::Relaxed);
-        let counters = &self.shared.counters;
-        counters.groups.fetch_add(1, Ordering::Relaxed);
-        counters.group_commands.observe(outcomes.len() as u64);
+        count(&self.shared.counters.groups);
     }
 
     /// Applies what the store has beyond the view: commits of other processes, and our own between them.

@@ -116,7 +116,7 @@ impl Registry {
     }
 
     fn count_heartbeats(&self, count: u64) {
-        let counters = &self.shared().lease_counters;
+        let counters = &self.shared().counters;
         counters.heartbeats.fetch_add(count, Ordering::Relaxed);
     }
 

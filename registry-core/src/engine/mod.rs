@@ -34,9 +34,11 @@ mod plan;
 mod registry;
 mod retention;
 mod search;
+mod stats;
 mod turns;
 mod view;
 mod watch;
+mod watchers;
 
 pub use choose::{Place, Strategy, choose};
 pub use command::{
@@ -59,7 +61,8 @@ pub use page::{
     take_instances, take_page,
 };
 pub use plan::{Plan, plan};
-pub use registry::{Registry, Stats};
+pub use registry::Registry;
 pub use search::{LOG_PAGE_MAX, LOG_PAGES_READ_MAX, LogFilter, LogRequest};
+pub use stats::Stats;
 pub use view::{Service, View};
 pub use watch::{Watch, WatchEnd};

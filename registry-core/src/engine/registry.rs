@@ -1,12 +1,10 @@
 //! The handle that everybody holds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use async_channel::{Receiver, Sender};
 use event_listener::{Event, listener};
-use serde::Serialize;
 
 use super::barrier::Barrier;
 use super::command::{Action, Command, Context, Expect, Reply};
@@ -14,15 +12,17 @@ use super::config::EngineConfig;
 use super::driver::{CommandJob, CompactJob, Driver};
 use super::error::RegistryError;
 use super::feed::Feed;
-use super::histogram::{COMMIT_MICROS, Distribution, GROUP_COMMANDS, Histogram};
-use super::lease::{LeaseBook, LeaseClock, LeaseCounters};
+use super::histogram::Distribution;
+use super::lease::{LeaseBook, LeaseClock};
 use super::load::load;
 use super::page::{Page, PageRequest, Pins};
 use super::plan::check_context;
 use super::search::{LogRequest, search};
+use super::stats::{Counters, Stats};
 use super::turns::Turns;
 use super::view::{Service, View};
 use super::watch::Watch;
+use super::watchers::Watchers;
 use crate::capability::{Capabilities, Writers};
 use crate::clock::Clock;
 use crate::head::Head;
@@ -74,63 +74,14 @@ pub(super) struct Shared {
     pub(super) config: EngineConfig,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) feed: Feed,
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
+    pub(super) watchers: Watchers,
     pub(super) lease_clock: Arc<LeaseClock>,
-    pub(super) lease_counters: Arc<LeaseCounters>,
     view: ArcSwap<View>,
     view_moved: Event,
     pub(super) pins: Pins,
     pub(super) turns: Turns,
     barrier: Barrier,
-}
-
-#[derive(Debug)]
-pub(super) struct Counters {
-    pub(super) commits: AtomicU64,
-    pub(super) groups: AtomicU64,
-    pub(super) replans: AtomicU64,
-    pub(super) resends: AtomicU64,
-    pub(super) store_errors: AtomicU64,
-    pub(super) group_commands: Histogram,
-    pub(super) commit_micros: Histogram,
-}
-
-impl Default for Counters {
-    fn default() -> Self {
-        Self {
-            commits: AtomicU64::new(0),
-            groups: AtomicU64::new(0),
-            replans: AtomicU64::new(0),
-            resends: AtomicU64::new(0),
-            store_errors: AtomicU64::new(0),
-            group_commands: Histogram::new(GROUP_COMMANDS),
-            commit_micros: Histogram::new(COMMIT_MICROS),
-        }
-    }
-}
-
-/// What the engine counted since it was opened.
-#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Stats {
-    /// Transactions committed.
-    pub commits: u64,
-    /// Groups committed; each is one durable flush.
-    pub groups: u64,
-    /// Commands planned again because another process committed first.
-    pub replans: u64,
-    /// Groups sent again because their outcome was unknown.
-    pub resends: u64,
-    /// Commits that the store refused or failed, those of other writers that came first aside.
-    pub store_errors: u64,
-    /// Leases renewed.
-    pub heartbeats: u64,
-    /// Leases that lapsed and were ended.
-    pub leases_expired: u64,
-    /// Leases that lapsed and were held back.
-    pub leases_suspected: u64,
-    /// Keepers whose leases were adopted.
-    pub keepers_adopted: u64,
 }
 
 impl Shared {
@@ -183,21 +134,21 @@ impl Registry {
         let (commands, waiting_commands) = async_channel::bounded(config.queue_commands_max);
         let (compactions, waiting_compactions) = async_channel::bounded(COMPACTIONS_MAX);
         let lease_clock = Arc::new(LeaseClock::new(&*clock));
-        let lease_counters = Arc::<LeaseCounters>::default();
+        let counters = Arc::<Counters>::default();
         let is_shared = store.capabilities().writers == Writers::Many;
         let mut leases = LeaseBook::new(
             config.leases.clone(),
             Arc::clone(&lease_clock),
-            Arc::clone(&lease_counters),
+            Arc::clone(&counters),
             is_shared,
         );
         leases.load(&view, &store.notes().await?);
         let shared = Arc::new(Shared {
             lease_clock,
-            lease_counters,
+            counters,
+            watchers: Watchers::default(),
             feed: Feed::new(&config, view.revision()),
             pins: Pins::new(config.pinned_views_max),
-            counters: Counters::default(),
             turns: Turns::default(),
             view: ArcSwap::from_pointee(view),
             view_moved: Event::new(),
@@ -229,32 +180,8 @@ impl Registry {
 
     /// What was counted since the registry was opened.
     pub fn stats(&self) -> Stats {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters {
-            commits,
-            groups,
-            replans,
-            resends,
-            store_errors,
-            ..
-        } = &self.shared.counters;
-        let LeaseCounters {
-            heartbeats,
-            expired,
-            suspected,
-            adopted,
-        } = &*self.shared.lease_counters;
-        Stats {
-            commits: read(commits),
-            groups: read(groups),
-            replans: read(replans),
-            resends: read(resends),
-            store_errors: read(store_errors),
-            heartbeats: read(heartbeats),
-            leases_expired: read(expired),
-            leases_suspected: read(suspected),
-            keepers_adopted: read(adopted),
-        }
+        let (watches, lag) = self.shared.watchers.lag(self.shared.view().revision());
+        self.shared.counters.read(watches, lag)
     }
 
     /// Commands of each group that was committed.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::error::RegistryError;
 use super::feed::Tail;
 use super::registry::Registry;
+use super::stats::count;
+use super::watchers::Place;
 use crate::error::ErrorKind;
 use crate::log::Commit;
 use crate::revision::Revision;
@@ -21,6 +23,7 @@ const BATCH_COMMITS: usize = 256;
 pub struct Watch {
     registry: Registry,
     after: Revision,
+    place: Place,
     ready: VecDeque<Arc<Commit>>,
     /// Whether it has caught up with the feed; from then on, falling out of it is lagging.
     is_live: bool,
@@ -52,11 +55,19 @@ pub enum WatchEnd {
     Failed(RegistryError),
 }
 
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.registry.shared().watchers.leave(&self.place);
+    }
+}
+
 impl Watch {
     pub(super) fn new(registry: Registry, after: Revision) -> Self {
+        let place = registry.shared().watchers.enter(after);
         Self {
             registry,
             after,
+            place,
             ready: VecDeque::new(),
             is_live: false,
         }
@@ -75,10 +86,12 @@ impl Watch {
         loop {
             if let Some(commit) = self.ready.pop_front() {
                 self.after = commit.revision;
+                self.place.move_to(self.after);
                 return Ok(commit);
             }
             match self.registry.feed().after(self.after, BATCH_COMMITS) {
                 Tail::Commits(commits) => {
+                    count(&self.registry.shared().counters.feed_hits);
                     self.is_live = true;
                     self.ready.extend(commits);
                 }
@@ -98,6 +111,7 @@ impl Watch {
     }
 
     async fn read_log(&mut self) -> Result<(), WatchEnd> {
+        count(&self.registry.shared().counters.feed_misses);
         let request = ChangesRequest {
             after: self.after,
             key: None,

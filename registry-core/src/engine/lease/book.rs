@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::clock::LeaseClock;
 use super::deadlines::{Deadlines, InstanceTimer, Phase, Timer};
@@ -13,6 +13,7 @@ use super::{Lease, LeaseConfig, LeasePolicy, Renewal};
 use crate::clock::Clock;
 use crate::engine::command::{Action, Expect, InstanceAction, InstanceChange};
 use crate::engine::instance::Instance;
+use crate::engine::stats::{Counters, count};
 use crate::engine::view::View;
 use crate::error::StoreError;
 use crate::key::Key;
@@ -24,21 +25,12 @@ use crate::time::Timestamp;
 /// Pause before something that could not be committed is tried again, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
-/// What was counted of leases since the registry was opened.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct LeaseCounters {
-    pub(in crate::engine) heartbeats: AtomicU64,
-    pub(in crate::engine) expired: AtomicU64,
-    pub(in crate::engine) suspected: AtomicU64,
-    pub(in crate::engine) adopted: AtomicU64,
-}
-
 /// The leases of one registry. Only the driver has it.
 #[derive(Debug)]
 pub(in crate::engine) struct LeaseBook {
     config: LeaseConfig,
     clock: Arc<LeaseClock>,
-    counters: Arc<LeaseCounters>,
+    counters: Arc<Counters>,
     deadlines: Deadlines,
     protection: Protection,
     last_seen: LastSeen,
@@ -53,7 +45,7 @@ impl LeaseBook {
     pub(in crate::engine) fn new(
         config: LeaseConfig,
         clock: Arc<LeaseClock>,
-        counters: Arc<LeaseCounters>,
+        counters: Arc<Counters>,
         is_shared: bool,
     ) -> Self {
         let keepers = is_shared.then(|| Keepers::new(&config));
@@ -335,9 +327,9 @@ impl LeaseBook {
                     let current = view.instance(lease.service(), lease.id());
                     let counters = &self.counters;
                     match current.filter(|instance| is_lease_of(instance, &lease)) {
-                        None => counters.expired.fetch_add(1, Ordering::Relaxed),
+                        None => count(&counters.leases_expired),
                         Some(held) if held.entry().suspect_since.is_some() => {
-                            counters.suspected.fetch_add(1, Ordering::Relaxed)
+                            count(&counters.leases_suspected)
                         }
                         Some(instance) => {
                             self.keep(&lease, instance.entry().lease_ttl.as_millis());
@@ -350,7 +342,7 @@ impl LeaseBook {
                     if instance.is_some_and(|it| timer.phase.is_of(it, timer.mark)) {
                         self.deadlines.set(retry_at, Timer::Instance(timer));
                     } else if timer.phase == Phase::Suspect {
-                        self.counters.expired.fetch_add(1, Ordering::Relaxed);
+                        count(&self.counters.leases_expired);
                     }
                 }
             }
@@ -383,7 +375,9 @@ impl LeaseBook {
             store.note(Keepers::deleted(&id)).await?;
         }
         let adopted = actions.len() as u64;
-        self.counters.adopted.fetch_add(adopted, Ordering::Relaxed);
+        self.counters
+            .keepers_adopted
+            .fetch_add(adopted, Ordering::Relaxed);
         Ok(actions)
     }
 

@@ -16,7 +16,7 @@ mod protection;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-pub(super) use self::book::{LeaseBook, LeaseCounters, is_still_due};
+pub(super) use self::book::{LeaseBook, is_still_due};
 pub(super) use self::clock::LeaseClock;
 pub use self::config::{LeaseConfig, LeasePolicy};
 use crate::model::{InstanceEntry, Name};
