@@ -255,6 +255,7 @@ fn watchers_are_told_every_revision_once_while_the_daemon_is_killed() {
                 last >= acknowledged,
                 "{backend}: {acknowledged} were acknowledged, {last} are there"
             );
+            daemon
         });
         assert!(daemon.terminate().success(), "{backend}");
     }
