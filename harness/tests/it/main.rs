@@ -5,6 +5,7 @@ mod chaos;
 mod cli;
 mod crash;
 mod daemon;
+mod death;
 mod doctor;
 mod facade;
 mod files;

@@ -178,6 +178,13 @@ impl Running {
         Ok(block_on(self.registry.head())?.revision())
     }
 
+    /// Waits until a commit is visible here.
+    fn see(&self, revision: Revision) {
+        while self.registry.stale_view().revision() < revision {
+            thread::yield_now();
+        }
+    }
+
     /// How many instances there are in each of the states that a lease can be in.
     fn states(&self) -> Result<BTreeMap<&'static str, usize>, Failure> {
         let mut states = BTreeMap::new();
@@ -578,12 +585,16 @@ fn heartbeat_elsewhere_moves_the_lease(subject: &Subject) -> Verdict {
         // From now on it is kept there, and heartbeats there are none.
         there.beat("a")?;
         assert_eq!(there.revision()?, before.next());
-        while here.registry.stale_view().revision() < before.next() {
-            thread::yield_now();
+        // Back again, and there once more: each move begins a full TTL where it ends.
+        for (number, running) in [(2, here), (3, there)] {
+            running.see(Revision(before.0 + number - 1));
+            running.beat("a")?;
+            assert_eq!(running.revision()?, Revision(before.0 + number));
         }
+        here.see(Revision(before.0 + 3));
         there.pass(TTL + Duration::from_secs(1))?;
         assert!(!there.has_lease("a")?);
-        assert_eq!(there.revision()?, Revision(before.0 + 2));
+        assert_eq!(there.revision()?, Revision(before.0 + 4));
         Ok(())
     })
 }
@@ -594,9 +605,7 @@ fn leases_of_a_keeper_that_is_gone_are_adopted(subject: &Subject) -> Verdict {
             gone.register(&format!("i{number}"), None)?;
         }
         let before = gone.revision()?;
-        while there.registry.stale_view().revision() < before {
-            thread::yield_now();
-        }
+        there.see(before);
         // The clock of the first stands still from here, as its process does.
         there.pass(TTL + Duration::from_secs(2))?;
         assert_eq!(

@@ -48,6 +48,8 @@ pub struct Driver {
 pub(super) struct CommandJob {
     pub(super) command: Command,
     pub(super) reply: Sender<Result<Reply, RegistryError>>,
+    /// Whether the driver asks itself.
+    pub(super) is_own: bool,
 }
 
 impl CommandJob {
@@ -217,6 +219,7 @@ impl Driver {
             },
             // Nobody waits: what came of it is in the view.
             reply: async_channel::bounded(1).0,
+            is_own: true,
         });
         self.own.extend(jobs);
         while !self.own.is_empty() {
@@ -244,6 +247,15 @@ impl Driver {
                 self.commit_group(Some(job)).await;
             }
         }
+    }
+
+    /// Keeps jobs for the next group.
+    fn put_off(&mut self, jobs: Vec<CommandJob>) {
+        let (own, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_own);
+        self.left_over.extend(others);
+        own.into_iter()
+            .rev()
+            .for_each(|job| self.own.push_front(job));
     }
 
     /// The jobs of the next group: of those of the driver itself at most half as many as fit, before the others, so
@@ -282,8 +294,8 @@ impl Driver {
         let mut jobs = self.answer_known(drained).await;
         let attempts_max = self.shared.config.replan_max + 1;
         for _ in 0..attempts_max {
-            let mut group = Group::plan(&self.shared.view(), jobs, self.is_shared());
-            self.left_over.extend(group.take_left_over());
+            let mut group = Group::plan(&self.shared.view(), jobs);
+            self.put_off(group.take_left_over());
             if group.transactions().is_empty() {
                 return group.settle(&mut self.leases);
             }
