@@ -13,9 +13,10 @@ use registry_core::engine::{
 use registry_core::model::{
     Health, HealthStatus, InstanceSpec, Intent, Lifecycle, ServicePolicy, UnknownHeartbeat,
 };
-use registry_core::{Clock as _, ManualClock, RegistryStore, Revision, Span, Timestamp};
+use registry_core::{Clock as _, ManualClock, RegistryStore, Revision, Span, Timestamp, Writers};
 
 use crate::case::{Case, Failure, Verdict, any, case, persistent, shared};
+use crate::fault::{Fault, FaultStore};
 use crate::subject::Subject;
 
 pub(super) const CASES: &[Case] = &[
@@ -41,6 +42,7 @@ pub(super) const CASES: &[Case] = &[
     case!(any, expired_is_removed_and_forgotten_in_time),
     case!(any, critical_is_removed_where_the_policy_says_so),
     case!(any, intent_and_health_are_separate),
+    case!(any, expiry_that_cannot_be_committed_is_tried_again),
     case!(persistent, reopening_gives_every_lease_its_full_ttl),
     case!(persistent, last_seen_is_known_after_reopening),
     case!(shared, heartbeat_elsewhere_moves_the_lease),
@@ -522,6 +524,31 @@ fn intent_and_health_are_separate(subject: &Subject) -> Verdict {
             .map(|reason| reason.about)
             .collect();
         assert_eq!(out, ["intent"]);
+        Ok(())
+    })
+}
+
+fn expiry_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict {
+    let inner = subject.open()?;
+    if inner.store().capabilities().writers == Writers::Many {
+        return Err(Failure::NotApplicable("its keepers write, too"));
+    }
+    // The first write registers, the second would be the expiry.
+    let faulty: Arc<dyn RegistryStore> = Arc::new(FaultStore::new(
+        Arc::clone(inner.store()),
+        2,
+        Fault::Refused,
+    ));
+    running(&faulty, &new_clock(), |running| {
+        running.register("a", None)?;
+        running.pass(TTL + Duration::from_secs(1))?;
+        // What is not durable has not happened: the lease goes on, as after a restart.
+        assert!(running.has_lease("a")?);
+        assert_eq!(running.revision()?, Revision(1));
+        running.beat("a")?;
+        running.pass(TTL + Duration::from_secs(1))?;
+        assert!(!running.has_lease("a")?);
+        assert_eq!(running.revision()?, Revision(2));
         Ok(())
     })
 }
