@@ -258,10 +258,16 @@ impl Driver {
             .for_each(|job| self.own.push_front(job));
     }
 
-    /// The jobs of the next group: of those of the driver itself at most half as many as fit, before the others, so
-    /// that a lease that lapsed before a command came has lapsed for it, and that many leases hold up no commands.
+    /// The jobs of the next group: those of the driver itself before the others, so that a lease that lapsed before a
+    /// command came has lapsed for it; and no more than half of the group where others wait, so that many leases hold
+    /// up no commands.
     fn drain(&mut self, first: Option<CommandJob>) -> Vec<CommandJob> {
-        let own_max = (self.group_commands_max / 2).max(1);
+        let is_alone = first.is_none() && self.left_over.is_empty() && self.commands.is_empty();
+        let own_max = if is_alone {
+            self.group_commands_max
+        } else {
+            (self.group_commands_max / 2).max(1)
+        };
         let view = self.shared.view();
         let own = self.own.drain(..own_max.min(self.own.len()));
         let mut jobs: Vec<CommandJob> = own
