@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use imbl::{OrdMap, OrdSet};
 
+use super::census::Census;
 use super::filter::Filter;
 use super::instance::{Instance, Instances};
 use crate::head::{Anchor, Tally};
@@ -28,6 +29,7 @@ pub struct View {
     /// Instances by service. A service without instances is not here.
     instances: OrdMap<Name, Instances>,
     instances_count: usize,
+    census: Census,
     policies: OrdMap<Name, Versioned>,
     keepers: OrdMap<Name, Versioned>,
     tally: Tally,
@@ -146,6 +148,11 @@ impl View {
     /// Number of instances, stopped ones included.
     pub fn instances_len(&self) -> usize {
         self.instances_count
+    }
+
+    /// The instances that have a lease, by sort. Counted already.
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// The instance of a service with that id. Logarithmic, no allocation.
@@ -319,12 +326,18 @@ impl View {
 
     fn put(&mut self, record: Versioned) {
         self.tally.add(&record);
+        if let Some(entry) = record.image.as_instance() {
+            self.census.add(entry);
+        }
         match record.key().clone() {
             Key::Service(name) => self.put_service(&name, record),
             Key::Instance { service, id } => {
                 let before = self.instances.entry(service).or_default().put(&id, record);
                 match before {
-                    Some(before) => self.tally.remove(before.record()),
+                    Some(before) => {
+                        self.census.remove(before.entry());
+                        self.tally.remove(before.record());
+                    }
                     None => self.instances_count += 1,
                 }
             }
@@ -390,6 +403,7 @@ impl View {
         }
         if let Some(before) = before {
             self.instances_count -= 1;
+            self.census.remove(before.entry());
             self.tally.remove(before.record());
         }
     }
