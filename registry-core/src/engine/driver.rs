@@ -133,9 +133,17 @@ impl Driver {
                 }
                 Wake::ForeignCommit => self.catch_up().await?,
                 Wake::StoreFailed(error) => return Err(error.into()),
-                Wake::Closed => return Ok(self.shared.store.close().await?),
+                Wake::Closed => return self.close().await,
             }
         }
+    }
+
+    async fn close(&self) -> Result<(), RegistryError> {
+        let store = &self.shared.store;
+        if let Err(error) = self.leases.end(&**store).await {
+            tracing::warn!(%error, "others wait for leases to be adopted that are free already");
+        }
+        Ok(store.close().await?)
     }
 
     async fn wake(&mut self) -> Wake {

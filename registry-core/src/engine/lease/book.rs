@@ -365,7 +365,9 @@ impl LeaseBook {
         if !keepers.is_due(now_ms) {
             return Ok(Vec::new());
         }
-        store.note(keepers.beat(now_ms)).await?;
+        if let Some(note) = keepers.beat(now_ms) {
+            store.note(note).await?;
+        }
         if !keepers.has_others() {
             return Ok(Vec::new());
         }
@@ -379,6 +381,14 @@ impl LeaseBook {
             .keepers_adopted
             .fetch_add(adopted, Ordering::Relaxed);
         Ok(actions)
+    }
+
+    /// Takes back what said that this process keeps leases, before the store is closed.
+    pub(in crate::engine) async fn end(&self, store: &dyn RegistryStore) -> Result<(), StoreError> {
+        match self.keepers.as_ref().and_then(Keepers::end) {
+            Some(note) => store.note(note).await,
+            None => Ok(()),
+        }
     }
 
     /// Renews a lease that a command came for; one that was marked as lapsed is begun anew, before anything was done
