@@ -147,6 +147,7 @@ where
     let admission = link.admission().take();
     match (ended, admission) {
         (Ok(()), Some(admission)) => {
+            let _counted = shared.count_websocket();
             let read = parts.read_buf.to_vec();
             let handler = shared
                 .ws

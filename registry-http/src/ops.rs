@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use registry_ws::RequestHead;
 use serde::Serialize;
@@ -21,8 +21,10 @@ pub const OPERATIONAL: &[&str] = &[
     "/openapi.json",
 ];
 
-/// The form of `/metrics`.
+/// The form of `/metrics` for those who ask for it, as Prometheus does.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The form of `/metrics` for everybody else.
+const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The version of the routes under `/v1`.
 const API_VERSION: &str = "v1";
 
@@ -48,8 +50,8 @@ pub(crate) async fn healthz() -> Response {
     answer::json(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
-/// Whether reads and writes are answered, each with its reason where it is not.
-pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+/// Whether reads and writes are answered.
+async fn readiness(shared: &Shared) -> (PartState, PartState) {
     let registry = shared.api.registry();
     let now = shared.api.now();
     let told = |error: &registry_core::engine::RegistryError| {
@@ -64,7 +66,12 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         .check_writable()
         .await
         .map_err(|error| told(&error));
-    let (reads, writes) = (PartState::of(reads), PartState::of(writes));
+    (PartState::of(reads), PartState::of(writes))
+}
+
+/// Whether reads and writes are answered, each with its reason where it is not.
+pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    let (reads, writes) = readiness(&shared).await;
     let is_ready = reads.ready && writes.ready && !shared.is_closing();
     let status = if is_ready {
         StatusCode::OK
@@ -89,7 +96,18 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>, request: Request)
             return refuse(request.extensions(), error);
         }
     }
-    answer::body(StatusCode::OK, OPENMETRICS, shared.metrics.text())
+    let (reads, writes) = readiness(&shared).await;
+    shared.metrics.is_ready("reads", reads.ready);
+    shared.metrics.is_ready("writes", writes.ready);
+    let accepts_open = request.headers().get_all(header::ACCEPT).iter();
+    let accepts_open = accepts_open
+        .filter_map(|accepted| accepted.to_str().ok())
+        .any(|accepted| accepted.contains("application/openmetrics-text"));
+    if accepts_open {
+        answer::body(StatusCode::OK, OPENMETRICS, shared.metrics.open_metrics())
+    } else {
+        answer::body(StatusCode::OK, PLAIN_METRICS, shared.metrics.plain())
+    }
 }
 
 /// The OpenAPI document.

@@ -1,6 +1,7 @@
 //! The HTTP face of one registry.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -47,6 +48,17 @@ pub(crate) struct Shared {
     rates: Option<Rates>,
     in_flight: Arc<Semaphore>,
     pub(crate) watches: Arc<Semaphore>,
+    websockets: Arc<AtomicUsize>,
+}
+
+/// Counts a connection as a WebSocket until it is dropped.
+#[derive(Debug)]
+pub(crate) struct CountedWebSocket(Arc<AtomicUsize>);
+
+impl Drop for CountedWebSocket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What is known of a request beside what it says.
@@ -105,6 +117,11 @@ impl Shared {
         *self.closing.borrow()
     }
 
+    pub(crate) fn count_websocket(&self) -> CountedWebSocket {
+        self.websockets.fetch_add(1, Ordering::SeqCst);
+        CountedWebSocket(Arc::clone(&self.websockets))
+    }
+
     /// Waits until the face is closed.
     pub(crate) async fn closing(&self) {
         let mut closing = self.closing.subscribe();
@@ -117,6 +134,7 @@ impl HttpServer {
     /// The face of the registry behind `ws`, whose connections, tokens and origins it shares.
     pub fn new(ws: WsServer, config: HttpConfig) -> Self {
         let watches = Arc::new(Semaphore::new(config.watches_max));
+        let websockets = Arc::new(AtomicUsize::new(0));
         let engine = Engine {
             registry: ws.api().registry().clone(),
             ws: ws.clone(),
@@ -124,6 +142,11 @@ impl HttpServer {
                 let (watches, watches_max) = (Arc::clone(&watches), config.watches_max);
                 Box::new(move || watches_max - watches.available_permits())
             },
+            websockets: {
+                let websockets = Arc::clone(&websockets);
+                Box::new(move || websockets.load(Ordering::SeqCst))
+            },
+            begun: ws.api().now().as_nanos() / 1_000_000_000,
         };
         let shared = Arc::new(Shared {
             api: ws.api().clone(),
@@ -132,6 +155,7 @@ impl HttpServer {
             closing: watch::Sender::new(false),
             in_flight: Arc::new(Semaphore::new(config.requests_in_flight_max)),
             watches,
+            websockets,
             ws,
             config,
         });
@@ -147,6 +171,11 @@ impl HttpServer {
     /// Connections that are open now, those of WebSocket among them.
     pub fn connections(&self) -> usize {
         self.shared.ws.connections()
+    }
+
+    /// Connections that are WebSockets now.
+    pub fn websockets(&self) -> usize {
+        self.shared.websockets.load(Ordering::SeqCst)
     }
 
     /// Watches that are open now, streams of events and polls that wait.

@@ -281,12 +281,17 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(url: &str) -> Self {
-        let addr = url.trim_start_matches("ws://").trim_end_matches("/ws");
-        let stream = TcpStream::connect(addr).await.expect("the daemon listens");
-        let (socket, _) = client_async(url, stream)
+        Self::try_connect(url)
             .await
-            .expect("the handshake succeeds");
-        Self { socket }
+            .expect("the daemon listens, and the handshake succeeds")
+    }
+
+    /// As [`connect`](Self::connect); none where the daemon is gone.
+    pub(crate) async fn try_connect(url: &str) -> Option<Self> {
+        let addr = url.trim_start_matches("ws://").trim_end_matches("/ws");
+        let stream = TcpStream::connect(addr).await.ok()?;
+        let (socket, _) = client_async(url, stream).await.ok()?;
+        Some(Self { socket })
     }
 
     /// Asks and waits; none where the connection ended first.

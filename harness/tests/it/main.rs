@@ -1,9 +1,11 @@
 //! The binary and the facade as a user has them: real files, real sockets, real signals.
 
 mod audit;
+mod chaos;
 mod cli;
 mod crash;
 mod daemon;
+mod death;
 mod discovery;
 mod doctor;
 mod exec;

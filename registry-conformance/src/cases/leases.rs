@@ -13,9 +13,10 @@ use registry_core::engine::{
 use registry_core::model::{
     Health, HealthStatus, InstanceSpec, Intent, Lifecycle, ServicePolicy, UnknownHeartbeat,
 };
-use registry_core::{Clock as _, ManualClock, RegistryStore, Revision, Span, Timestamp};
+use registry_core::{Clock as _, ManualClock, RegistryStore, Revision, Span, Timestamp, Writers};
 
 use crate::case::{Case, Failure, Verdict, any, case, persistent, shared};
+use crate::fault::{Fault, FaultStore};
 use crate::subject::Subject;
 
 pub(super) const CASES: &[Case] = &[
@@ -41,6 +42,7 @@ pub(super) const CASES: &[Case] = &[
     case!(any, expired_is_removed_and_forgotten_in_time),
     case!(any, critical_is_removed_where_the_policy_says_so),
     case!(any, intent_and_health_are_separate),
+    case!(any, expiry_that_cannot_be_committed_is_tried_again),
     case!(persistent, reopening_gives_every_lease_its_full_ttl),
     case!(persistent, last_seen_is_known_after_reopening),
     case!(shared, heartbeat_elsewhere_moves_the_lease),
@@ -176,6 +178,13 @@ impl Running {
 
     fn revision(&self) -> Result<Revision, Failure> {
         Ok(block_on(self.registry.head())?.revision())
+    }
+
+    /// Waits until a commit is visible here.
+    fn see(&self, revision: Revision) {
+        while self.registry.stale_view().revision() < revision {
+            thread::yield_now();
+        }
     }
 
     /// How many instances there are in each of the states that a lease can be in.
@@ -519,6 +528,31 @@ fn intent_and_health_are_separate(subject: &Subject) -> Verdict {
     })
 }
 
+fn expiry_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict {
+    let inner = subject.open()?;
+    if inner.store().capabilities().writers == Writers::Many {
+        return Err(Failure::NotApplicable("its keepers write, too"));
+    }
+    // The first write registers, the second would be the expiry.
+    let faulty: Arc<dyn RegistryStore> = Arc::new(FaultStore::new(
+        Arc::clone(inner.store()),
+        2,
+        Fault::Refused,
+    ));
+    running(&faulty, &new_clock(), |running| {
+        running.register("a", None)?;
+        running.pass(TTL + Duration::from_secs(1))?;
+        // What is not durable has not happened: the lease goes on, as after a restart.
+        assert!(running.has_lease("a")?);
+        assert_eq!(running.revision()?, Revision(1));
+        running.beat("a")?;
+        running.pass(TTL + Duration::from_secs(1))?;
+        assert!(!running.has_lease("a")?);
+        assert_eq!(running.revision()?, Revision(2));
+        Ok(())
+    })
+}
+
 fn reopening_gives_every_lease_its_full_ttl(subject: &Subject) -> Verdict {
     let clock = new_clock();
     let store = subject.open()?;
@@ -578,12 +612,16 @@ fn heartbeat_elsewhere_moves_the_lease(subject: &Subject) -> Verdict {
         // From now on it is kept there, and heartbeats there are none.
         there.beat("a")?;
         assert_eq!(there.revision()?, before.next());
-        while here.registry.stale_view().revision() < before.next() {
-            thread::yield_now();
+        // Back again, and there once more: each move begins a full TTL where it ends.
+        for (number, running) in [(2, here), (3, there)] {
+            running.see(Revision(before.0 + number - 1));
+            running.beat("a")?;
+            assert_eq!(running.revision()?, Revision(before.0 + number));
         }
+        here.see(Revision(before.0 + 3));
         there.pass(TTL + Duration::from_secs(1))?;
         assert!(!there.has_lease("a")?);
-        assert_eq!(there.revision()?, Revision(before.0 + 2));
+        assert_eq!(there.revision()?, Revision(before.0 + 4));
         Ok(())
     })
 }
@@ -594,9 +632,7 @@ fn leases_of_a_keeper_that_is_gone_are_adopted(subject: &Subject) -> Verdict {
             gone.register(&format!("i{number}"), None)?;
         }
         let before = gone.revision()?;
-        while there.registry.stale_view().revision() < before {
-            thread::yield_now();
-        }
+        there.see(before);
         // The clock of the first stands still from here, as its process does.
         there.pass(TTL + Duration::from_secs(2))?;
         assert_eq!(

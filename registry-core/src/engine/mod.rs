@@ -12,9 +12,11 @@
 //! saw an event of revision r reads a view of at least r.
 
 mod barrier;
+mod census;
 mod choose;
 mod command;
 mod config;
+mod confirmed;
 mod dependencies;
 mod driver;
 mod error;
@@ -40,6 +42,7 @@ mod view;
 mod watch;
 mod watchers;
 
+pub use census::Census;
 pub use choose::{Place, Strategy, choose};
 pub use command::{
     Action, Command, Context, Expect, InstanceAction, InstanceChange, Reply, ServicePatch,

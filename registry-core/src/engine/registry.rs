@@ -235,7 +235,11 @@ impl Registry {
         };
         let (reply, answer) = async_channel::bounded(1);
         self.commands
-            .send(CommandJob { command, reply })
+            .send(CommandJob {
+                command,
+                reply,
+                is_own: false,
+            })
             .await
             .map_err(|_| RegistryError::Closed)?;
         Ok(answer)

@@ -1,10 +1,11 @@
 //! The view: what readers see.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use imbl::{OrdMap, OrdSet};
 
+use super::census::Census;
+use super::confirmed::Confirmed;
 use super::filter::Filter;
 use super::instance::{Instance, Instances};
 use crate::head::{Anchor, Tally};
@@ -28,6 +29,7 @@ pub struct View {
     /// Instances by service. A service without instances is not here.
     instances: OrdMap<Name, Instances>,
     instances_count: usize,
+    census: Census,
     policies: OrdMap<Name, Versioned>,
     keepers: OrdMap<Name, Versioned>,
     tally: Tally,
@@ -38,16 +40,15 @@ pub struct View {
 pub struct Service {
     record: Versioned,
     name: Name,
-    /// When the last report was made that changed nothing; nanoseconds, `i64::MIN` for never. Not stored.
-    confirmed_at: AtomicI64,
+    confirmed: Confirmed,
 }
 
 impl Service {
-    fn new(name: Name, record: Versioned) -> Self {
+    fn new(name: Name, record: Versioned, before: Option<&Self>) -> Self {
         Self {
             record,
             name,
-            confirmed_at: AtomicI64::new(i64::MIN),
+            confirmed: Confirmed::since(before.map(|before| &before.confirmed)),
         }
     }
 
@@ -64,10 +65,8 @@ impl Service {
 
     /// The last health report, with the time of the last one that said the same.
     pub fn health(&self) -> Option<HealthStatus> {
-        let mut health = self.entry().last_health_check.clone()?;
-        let confirmed = Timestamp::from_nanos(self.confirmed_at.load(Ordering::Relaxed));
-        health.checked_at = health.checked_at.max(confirmed);
-        Some(health)
+        self.confirmed
+            .refresh(self.entry().last_health_check.as_ref())
     }
 
     /// The commit that created it.
@@ -87,8 +86,7 @@ impl Service {
 
     /// Notes a report that changed nothing.
     pub(super) fn confirm(&self, checked_at: Timestamp) {
-        self.confirmed_at
-            .fetch_max(checked_at.as_nanos(), Ordering::Relaxed);
+        self.confirmed.note(checked_at);
     }
 }
 
@@ -146,6 +144,11 @@ impl View {
     /// Number of instances, stopped ones included.
     pub fn instances_len(&self) -> usize {
         self.instances_count
+    }
+
+    /// The instances that have a lease, by sort. Counted already.
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// The instance of a service with that id. Logarithmic, no allocation.
@@ -319,12 +322,18 @@ impl View {
 
     fn put(&mut self, record: Versioned) {
         self.tally.add(&record);
+        if let Some(entry) = record.image.as_instance() {
+            self.census.add(entry);
+        }
         match record.key().clone() {
             Key::Service(name) => self.put_service(&name, record),
             Key::Instance { service, id } => {
                 let before = self.instances.entry(service).or_default().put(&id, record);
                 match before {
-                    Some(before) => self.tally.remove(before.record()),
+                    Some(before) => {
+                        self.census.remove(before.entry());
+                        self.tally.remove(before.record());
+                    }
                     None => self.instances_count += 1,
                 }
             }
@@ -346,14 +355,11 @@ impl View {
     }
 
     fn put_service(&mut self, name: &Name, record: Versioned) {
-        let service = Arc::new(Service::new(name.clone(), record));
+        let known = self.services.get(name.as_str()).map(|known| &**known);
+        let service = Arc::new(Service::new(name.clone(), record, known));
         let before = self.services.insert(name.clone(), Arc::clone(&service));
         if let Some(before) = &before {
             self.tally.remove(&before.record);
-            service.confirmed_at.store(
-                before.confirmed_at.load(Ordering::Relaxed),
-                Ordering::Relaxed,
-            );
         }
         let old = before
             .as_deref()
@@ -390,6 +396,7 @@ impl View {
         }
         if let Some(before) = before {
             self.instances_count -= 1;
+            self.census.remove(before.entry());
             self.tally.remove(before.record());
         }
     }

@@ -1,5 +1,10 @@
 //! What operators ask.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_http::METRICS;
+use serde_json::json;
+
 use crate::client::Server;
 
 #[tokio::test]
@@ -26,19 +31,146 @@ async fn version_names_program_and_api() {
     assert_eq!(version["api"], "v1");
 }
 
+/// What `/metrics` says to who accepts that.
+async fn scrape(server: &Server, accepted: &str) -> String {
+    let headers = [("accept", accepted)];
+    let answer = server.send("GET", "/metrics", &headers, None).await;
+    let form = answer.header("content-type");
+    assert!(accepted.starts_with(form.split(';').next().unwrap()));
+    String::from_utf8(answer.body).unwrap()
+}
+
+/// Names, types and labels of what was scraped; the labels of a histogram's bounds aside.
+fn scraped(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut found: BTreeMap<_, (String, BTreeSet<String>)> = BTreeMap::new();
+    let mut name = String::new();
+    for line in text.lines() {
+        if let Some(typed) = line.strip_prefix("# TYPE ") {
+            let (metric, form) = typed.split_once(' ').unwrap();
+            name = metric.to_owned();
+            found.insert(name.clone(), (form.to_owned(), BTreeSet::new()));
+        } else if !line.starts_with('#') {
+            let labels = line
+                .split_once('{')
+                .and_then(|(_, rest)| rest.split_once('}'));
+            let labels = labels.map(|(labels, _)| labels).unwrap_or_default();
+            let names = labels.split(',').filter_map(|label| label.split_once('='));
+            let names = names
+                .map(|(name, _)| name.to_owned())
+                .filter(|name| name != "le");
+            found
+                .get_mut(&name)
+                .expect("a type comes first")
+                .1
+                .extend(names);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_table() {
+    let server = Server::start().await;
+    server.get("/healthz").await;
+    let found = scraped(&scrape(&server, "application/openmetrics-text").await);
+    let expected: BTreeMap<_, _> = METRICS
+        .iter()
+        .map(|metric| {
+            let labels = metric.labels.iter().map(|label| (*label).to_owned());
+            let form = metric.form.as_str().to_owned();
+            (metric.name.to_owned(), (form, labels.collect()))
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_older_form_to_who_does_not_ask_for_the_newer() {
+    let server = Server::start().await;
+    server.get("/healthz").await;
+    let text = scrape(&server, "text/plain").await;
+    assert!(!text.contains("EOF"));
+    for (name, (form, _)) in scraped(&text) {
+        assert!(
+            text.lines().any(|line| line.starts_with(&name)),
+            "{form} {name} has the name of its series"
+        );
+        assert_ne!(form, "info");
+    }
+    assert!(text.contains("# TYPE requests_total counter"));
+    let any = server.get("/metrics").await;
+    assert!(any.header("content-type").starts_with("text/plain"));
+}
+
+#[tokio::test]
+async fn metrics_tell_readiness_sockets_and_instances() {
+    let server = Server::start().await;
+    for (id, health) in [("a", "passing"), ("b", "passing"), ("c", "critical")] {
+        let path = format!("/v1/services/api/instances/{id}");
+        let body = json!({ "address": "10.0.0.1", "port": 80 });
+        assert_eq!(server.put(&path, body).await.status, 201);
+        let reported = server
+            .put(&format!("{path}/health"), json!({ "status": health }))
+            .await;
+        assert_eq!(reported.status, 200);
+    }
+    let drained = server
+        .put(
+            "/v1/services/api/instances/b/intent",
+            json!({ "intent": "draining" }),
+        )
+        .await;
+    assert_eq!(drained.status, 200);
+    let left = server
+        .send("DELETE", "/v1/services/api/instances/c", &[], None)
+        .await;
+    assert_eq!(left.status, 200);
+    let mut socket = server.connect().await;
+    let headers = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    socket.send("GET", "/ws", &headers, None).await;
+    assert_eq!(socket.head().await.0, 101);
+    while server.http.websockets() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let text = scrape(&server, "text/plain").await;
+    for line in [
+        r#"registry_instances{health="passing",intent="enabled"} 1"#,
+        r#"registry_instances{health="passing",intent="draining"} 1"#,
+        r#"registry_instances{health="critical",intent="enabled"} 0"#,
+        "registry_leases 2",
+        "registry_suspects 0",
+        "registry_websockets 1",
+        "registry_watches 0",
+        r#"registry_ready{part="reads"} 1"#,
+        r#"registry_ready{part="writes"} 1"#,
+        r#"registry_cache_misses_total{cache="feed"} 0"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    server.registry.close().await.unwrap();
+    let text = scrape(&server, "text/plain").await;
+    assert!(
+        text.contains(r#"registry_ready{part="writes"} 0"#),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn metrics_count_by_route_template_and_show_the_engine() {
     let server = Server::start().await;
     server.register(&["a", "b"]).await;
     server.get("/v1/services/none").await;
     server.get("/nowhere/at/all").await;
-    let answer = server.get("/metrics").await;
-    assert!(
-        answer
-            .header("content-type")
-            .starts_with("application/openmetrics-text")
-    );
-    let text = String::from_utf8(answer.body).unwrap();
+    let text = scrape(
+        &server,
+        "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
+    )
+    .await;
     for line in [
         r#"requests_total{route="/v1/services/{name}",method="PUT",status="201"} 2"#,
         r#"requests_total{route="/v1/services/{name}",method="GET",status="404"} 1"#,
