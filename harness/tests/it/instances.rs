@@ -421,3 +421,47 @@ fn heartbeats_say_what_became_of_the_lease() {
     ]);
     assert_eq!(code, 2, "{message}");
 }
+
+#[test]
+fn instances_that_are_held_back_are_explained_and_let_go_by_command() {
+    let daemon = Daemon::start(&["--registry-backend", "memory"]);
+    let url = ["--url", &daemon.url];
+    let watch = ["service", "watch", "--after", "0"];
+    let events = [
+        "--event",
+        "instance_suspected",
+        "--event",
+        "instance_expired",
+    ];
+    let mut watch = Follower::start(&[&watch[..], &events, &url].concat());
+    for id in ["api-1", "api-2", "api-3", "api-4"] {
+        let flags = [
+            "register",
+            "api",
+            id,
+            "--address",
+            "10.0.0.1",
+            "--port",
+            "80",
+        ];
+        run(&[&["instance"], &flags[..], &["--ttl", "1s"], &url].concat());
+    }
+    let told: Vec<Value> = (0..4).map(|_| watch.next()).collect();
+    let held = told
+        .iter()
+        .filter(|event| event["event"] == "instance_suspected");
+    let held: BTreeSet<&str> = held
+        .map(|event| text_of(&event["data"]["instance_id"]))
+        .collect();
+    assert!(!held.is_empty(), "{told:?}");
+    let table = run(&[&["instance", "explain", "api"], &url[..]].concat());
+    for row in table.lines().skip(1) {
+        let id = row.split_whitespace().next().unwrap();
+        let is_held = row.contains(" in ") && row.contains("held since ");
+        assert_eq!(is_held, held.contains(id), "{table}");
+    }
+    let count = held.len();
+    let released = run(&[&["instance", "release-protection", "api"], &url[..]].concat());
+    assert_eq!(released, format!("released {count} instances\n"));
+    assert_eq!(resolve(&["api"], &daemon.url), json!([]));
+}
