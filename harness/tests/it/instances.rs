@@ -87,6 +87,51 @@ fn brief_leases_expire(folder: &Path, url: &str) {
     );
 }
 
+/// Lists, renews and resolves instances of the generated file, by service, zone and region.
+fn are_found_by_place(url: &str, backend: Backend) {
+    assert_eq!(list(&[], url), expected(|_| true), "{backend}");
+    assert_eq!(
+        list(&["--zone", "b"], url),
+        expected(|it| it % 3 == 1),
+        "{backend}"
+    );
+    assert_eq!(
+        list(
+            &["service-7", "--region", "west", "--metadata", "replica=3"],
+            url
+        ),
+        expected(|it| it % 10 == 7 && it % 3 == 2 && it / 30 == 3),
+        "{backend}"
+    );
+    run(&[
+        "instance",
+        "heartbeat",
+        "service-0",
+        "instance-00000",
+        "--url",
+        url,
+    ]);
+    let nearest = resolve(&["service-4", "--zone", "c", "--region", "west"], url);
+    let zones = nearest
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| row["zone"] == "c");
+    let zones: Vec<bool> = zones.collect();
+    let there = zones.iter().filter(|there| **there).count();
+    assert_eq!((zones.len(), there), (100, 33), "{backend}");
+    assert!(
+        zones.is_sorted_by(|one, other| one >= other),
+        "{backend}: the caller's zone first"
+    );
+    let within = resolve(&["service-4", "--in-zone", "c"], url);
+    assert_eq!(
+        ids(&within),
+        expected(|it| it % 10 == 4 && it % 3 == 2),
+        "{backend}"
+    );
+}
+
 #[test]
 fn thousand_instances_live_through_a_restart_and_expire_as_said_on_each_backend() {
     for backend in Backend::ALL
@@ -108,50 +153,8 @@ fn thousand_instances_live_through_a_restart_and_expire_as_said_on_each_backend(
             daemon.kill();
             daemon = Daemon::on(folder.path(), backend);
         }
-        let url = &daemon.url;
-        assert_eq!(list(&[], url), expected(|_| true), "{backend}");
-        assert_eq!(
-            list(&["--zone", "b"], url),
-            expected(|it| it % 3 == 1),
-            "{backend}"
-        );
-        assert_eq!(
-            list(
-                &["service-7", "--region", "west", "--metadata", "replica=3"],
-                url
-            ),
-            expected(|it| it % 10 == 7 && it % 3 == 2 && it / 30 == 3),
-            "{backend}"
-        );
-        run(&[
-            "instance",
-            "heartbeat",
-            "service-0",
-            "instance-00000",
-            "--url",
-            url,
-        ]);
-        let nearest = resolve(&["service-4", "--zone", "c", "--region", "west"], url);
-        let zones = nearest
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row["zone"] == "c");
-        let zones: Vec<bool> = zones.collect();
-        let there = zones.iter().filter(|there| **there).count();
-        assert_eq!((zones.len(), there), (100, 33), "{backend}");
-        assert!(
-            zones.is_sorted_by(|one, other| one >= other),
-            "{backend}: the caller's zone first"
-        );
-        let within = resolve(&["service-4", "--in-zone", "c"], url);
-        assert_eq!(
-            ids(&within),
-            expected(|it| it % 10 == 4 && it % 3 == 2),
-            "{backend}"
-        );
-
-        brief_leases_expire(folder.path(), url);
+        are_found_by_place(&daemon.url, backend);
+        brief_leases_expire(folder.path(), &daemon.url);
         if backend != Backend::Memory {
             assert!(daemon.terminate().success());
             daemon = Daemon::on(folder.path(), backend);
@@ -315,7 +318,12 @@ fn what_an_operator_wants_decides_over_who_is_resolved_and_explain_says_so() {
         "no answer",
     ]);
     assert_eq!(because(), (json!(false), json!("health")));
-    let table = instance(&["explain", "api"]);
+    operator_reads_why_and_takes_one_off_the_list(&daemon.url);
+}
+
+/// Two instances, of which the first is critical.
+fn operator_reads_why_and_takes_one_off_the_list(url: &str) {
+    let table = run(&["instance", "explain", "api", "--url", url]);
     let rows: Vec<Vec<&str>> = table
         .lines()
         .map(|row| row.split_whitespace().collect())
@@ -328,14 +336,11 @@ fn what_an_operator_wants_decides_over_who_is_resolved_and_explain_says_so() {
     );
     assert_eq!(rows[2][..2], ["api-2", "in"], "{table}");
 
-    instance(&["deregister", "api", "api-1", "--reason", "worn out"]);
-    assert_eq!(
-        list(&["api"], &daemon.url),
-        ["api-2"].map(String::from).into()
-    );
-    assert_eq!(list(&["api", "--stopped"], &daemon.url).len(), 2);
-    let (code, message) =
-        run_refused(&["instance", "explain", "api", "nobody", "--url", &daemon.url]);
+    let deregister = ["instance", "deregister", "api", "api-1"];
+    run(&[&deregister[..], &["--reason", "worn out", "--url", url]].concat());
+    assert_eq!(list(&["api"], url), ["api-2"].map(String::from).into());
+    assert_eq!(list(&["api", "--stopped"], url).len(), 2);
+    let (code, message) = run_refused(&["instance", "explain", "api", "nobody", "--url", url]);
     assert_eq!(code, 3, "{message}");
 }
 
