@@ -439,6 +439,14 @@ impl Registry {
         }
     }
 
+    /// Whether commands are still taken: what the view alone could answer is no promise any more where they are not.
+    pub(super) fn check_open(&self) -> Result<(), RegistryError> {
+        if self.is_closed() {
+            return Err(RegistryError::Closed);
+        }
+        Ok(())
+    }
+
     /// Takes no more commands. The driver answers those that wait, closes the store and ends.
     pub fn begin_close(&self) {
         self.commands.close();
