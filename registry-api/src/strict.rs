@@ -20,7 +20,7 @@ pub(crate) fn parse_strict_borrowed<'de, T: Deserialize<'de>>(text: &'de str) ->
     let mut unknown = Vec::new();
     let mut note_unknown = |path: serde_ignored::Path<'_>| {
         if unknown.len() < UNKNOWN_NAMED_MAX {
-            unknown.push(path.to_string());
+            unknown.push(path_text(&path));
         }
     };
     let strict = serde_ignored::Deserializer::new(&mut deserializer, &mut note_unknown);
@@ -37,6 +37,22 @@ pub(crate) fn parse_strict_borrowed<'de, T: Deserialize<'de>>(text: &'de str) ->
         Ok(value)
     } else {
         Err(format!("unknown field: {}", unknown.join(", ")))
+    }
+}
+
+/// A path as the other errors have it: `endpoints[0].address`.
+fn path_text(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", path_text(parent)),
+        Path::Map { parent, key } => match path_text(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => path_text(parent),
     }
 }
 
@@ -58,7 +74,7 @@ mod tests {
         );
         let nested = r#"{"name":"a","version":"1","endpoints":[{"name":"h","address":"1.1.1.1:1","protocol":"tcp","x":1}]}"#;
         assert!(
-            refusal(nested).contains("endpoints.0.x"),
+            refusal(nested).contains("endpoints[0].x"),
             "{}",
             refusal(nested)
         );

@@ -47,5 +47,5 @@ schema!(TransactionId, "TransactionId", {
 schema!(Span, "Span", {
     "description": "A span of time such as 500ms, 30s, 5m, 2h or 90d.",
     "type": "string",
-    "pattern": "^[0-9]+(ms|s|m|h|d)$",
+    "pattern": "^[0-9]{1,11}(ms|s|m|h|d)$",
 });

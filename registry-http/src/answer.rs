@@ -163,7 +163,8 @@ struct Made {
 
 /// The record that a write made.
 fn made(shape: &Shape, data: &RawValue, revision: Revision) -> Option<Made> {
-    if !shape.is_write() {
+    // The outcome that an idempotency key is answered with may be that of another action.
+    if !shape.is_write() || shape.route.method == "DELETE" {
         return None;
     }
     let written: Written = serde_json::from_str(data.get()).ok()?;

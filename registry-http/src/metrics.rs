@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+use registry_core::Kind;
 use registry_core::engine::{self, Distribution, View};
 use registry_ws::WsServer;
 
@@ -243,9 +244,10 @@ impl Engine {
             ConstGauge::new(value).encode(begin(encoder, spec)?)?;
         }
         let mut family = begin(encoder, metric::RECORDS)?;
-        for (kind, count) in view.tally().counts.iter() {
+        for kind in Kind::ALL {
             let labels = [("kind", kind.as_str())];
-            ConstGauge::new(gauge(count)).encode(family.encode_family(&labels)?)?;
+            ConstGauge::new(gauge(view.tally().counts.of(kind)))
+                .encode(family.encode_family(&labels)?)?;
         }
         let mut family = begin(encoder, metric::INSTANCES)?;
         for (health, intent, count) in census.by_health_and_intent() {

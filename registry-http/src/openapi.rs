@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use registry_api::{
-    ACTIONS, ActionSchemas, Effect, ErrorCode, PROMETHEUS_TARGETS, action_schemas, error_schema,
+    ACTIONS, ActionSchemas, EVENTS, Effect, ErrorCode, PROMETHEUS_TARGETS, action_schemas,
+    error_schema,
 };
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -15,6 +16,9 @@ use crate::shape::{BodyRule, Form, Param, Shape, Tag, WAIT};
 const COMPONENTS: &str = "/components/schemas";
 /// Tells the schema of what is read from that of what is written.
 const INPUT: &str = "Input";
+
+/// Of all types but health it stands for what a newer version wrote, and is never said to the registry.
+const UNKNOWN: &str = "unknown";
 
 /// Both directions of a type differ in what may be left out.
 struct Generators {
@@ -50,6 +54,11 @@ pub(crate) fn document() -> Value {
     }
     for (name, mut schema) in generators.inputs.take_definitions(true) {
         as_input(&mut schema);
+        if name != "Health"
+            && let Some(variants) = schema.get_mut("oneOf").and_then(Value::as_array_mut)
+        {
+            variants.retain(|variant| variant["const"] != UNKNOWN);
+        }
         schemas.insert(format!("{name}{INPUT}"), schema);
     }
     schemas.insert(
@@ -96,7 +105,10 @@ const OPERATIONAL: &[(&str, &str, &str)] = &[
 ];
 
 fn operational(path: &str, summary: &str, media_type: &str) -> Value {
-    let content = json!({ media_type: { "schema": {} } });
+    let mut content = json!({ media_type: { "schema": {} } });
+    if path == "/metrics" {
+        content["text/plain"] = json!({ "schema": { "type": "string" } });
+    }
     let answer = |description: &str| json!({ "description": description, "headers": headers(false), "content": content });
     let mut responses = json!({ "200": answer("the answer") });
     match path {
@@ -136,7 +148,7 @@ fn operation(shape: &Shape, index: usize, generators: &mut Generators) -> Value 
         .map(|param| named("path", path_name(shape, param), true, text_schema()))
         .collect();
     parameters.extend(shape.query.iter().map(|param| {
-        let schema = query_schema(param, &params, inputs.definitions());
+        let schema = query_schema(shape, param, &params, inputs.definitions());
         named("query", param.name, false, schema)
     }));
     parameters.extend(header_parameters(shape, &params));
@@ -179,16 +191,19 @@ fn named(place: &str, name: &str, is_required: bool, schema: Value) -> Value {
 }
 
 /// The schema of a parameter of the query: that of its place, as far as a query can say it.
-fn query_schema(param: &Param, params: &Value, known: &Map<String, Value>) -> Value {
+fn query_schema(shape: &Shape, param: &Param, params: &Value, known: &Map<String, Value>) -> Value {
     let place = find(params, param.place, known);
     match param.form {
+        Form::Number if param.name == "limit" && shape.action.name == "resolve_service" => {
+            json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX })
+        }
         Form::Number if param.name == "limit" => {
             json!({ "type": "integer", "minimum": 1, "maximum": 1000 })
         }
         Form::Number if param.name == "distance_max" => {
             json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
         }
-        Form::Number => json!({ "type": "integer", "minimum": 0 }),
+        Form::Number => json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
         Form::Pairs => {
             json!({ "type": "array", "items": { "type": "string", "pattern": "^[a-z]+=.*$" } })
         }
@@ -196,10 +211,15 @@ fn query_schema(param: &Param, params: &Value, known: &Map<String, Value>) -> Va
         Form::Text if param.name == WAIT => {
             json!({ "type": "string", "pattern": "^[0-9]{1,4}ms$" })
         }
-        Form::Text if param.name == "cursor" => json!({ "type": "string" }),
+        Form::Text if param.name == "cursor" => json!({ "type": "string", "minLength": 1 }),
+        Form::Text if param.place == ["service"] => text_schema(),
         Form::Text => place
             .and_then(|place| words(&place))
             .unwrap_or_else(|| json!({ "type": "string" })),
+        Form::Texts if param.place == ["events"] => {
+            let names: Vec<_> = EVENTS.iter().map(|event| event.name).collect();
+            json!({ "type": "array", "items": { "type": "string", "enum": names } })
+        }
         Form::Texts => {
             let item = place
                 .and_then(|place| resolved(&place["items"], known))
@@ -256,20 +276,29 @@ fn body_schema(shape: &Shape, params: &Value, known: &Map<String, Value>) -> Val
     if !schema.is_object() {
         return json!({ "type": "object" });
     }
-    if !matches!(shape.body, BodyRule::One(_))
-        && let Some(properties) = schema["properties"].as_object_mut()
-    {
-        // What the path says is not repeated here, and what a header says neither.
-        properties.retain(|name, _| {
-            !of_path.contains(name.as_str())
-                && (matches!(shape.body, BodyRule::Named(_))
-                    || !IN_HEADERS.contains(&name.as_str()))
-        });
-        if let Some(required) = schema["required"].as_array_mut() {
-            required.retain(|name| !name.as_str().is_some_and(|name| of_path.contains(name)));
-        }
+    // What the path says is not repeated here.
+    schema = without(schema, &of_path);
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        // Nor is what headers say.
+        let has_own_headers = matches!(shape.body, BodyRule::Fields | BodyRule::FieldsIfAny);
+        properties.retain(|name, _| !has_own_headers || !IN_HEADERS.contains(&name.as_str()));
+    }
+    if let Some(instance) = find(&schema, &["instance"], known) {
+        // A heartbeat's registration is of the instance of the path.
+        schema["properties"]["instance"] = without(instance, &of_path);
     }
     as_input(&mut schema);
+    schema
+}
+
+/// The schema of an object without some of its fields.
+fn without(mut schema: Value, names: &BTreeSet<&str>) -> Value {
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|name, _| !names.contains(name.as_str()));
+    }
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|name| !name.as_str().is_some_and(|name| names.contains(name)));
+    }
     schema
 }
 
@@ -277,31 +306,30 @@ fn body_schema(shape: &Shape, params: &Value, known: &Map<String, Value>) -> Val
 const IN_HEADERS: &[&str] = &["expect_revision", "reason", "idempotency_key"];
 
 fn header_parameters(shape: &Shape, params: &Value) -> Vec<Value> {
-    let text = |name: &str, pattern: &str| {
-        named(
-            "header",
-            name,
-            false,
-            json!({ "type": "string", "pattern": pattern }),
-        )
+    let text = |name: &str, pattern: &str, length_min: usize| {
+        let schema = json!({ "type": "string", "pattern": pattern, "minLength": length_min });
+        named("header", name, false, schema)
     };
     // What is not understood there is passed over.
     let any = |name: &str| named("header", name, false, json!({ "type": "string" }));
     let mut headers = vec![any("X-Request-Id")];
-    for (field, name, pattern) in [
-        ("expect_revision", "If-Match", "^\"[0-9]{1,18}\"$"),
-        ("idempotency_key", "Idempotency-Key", "^[!-~]{1,128}$"),
-        ("reason", "X-Registry-Reason", "^[ -~]{0,255}$"),
+    for (field, header) in [
+        ("expect_revision", text("If-Match", "^\"[0-9]{1,18}\"$", 3)),
+        (
+            "idempotency_key",
+            text("Idempotency-Key", "^[!-~]{1,128}$", 1),
+        ),
+        ("reason", any("X-Registry-Reason")),
     ] {
         if shape.is_write() && params["properties"].get(field).is_some() {
-            headers.push(text(name, pattern));
+            headers.push(header);
         }
     }
     if shape.tag != Tag::None {
         headers.push(any("If-None-Match"));
     }
     if shape.action.name == "subscribe" {
-        headers.push(text("Last-Event-ID", "^[0-9]{0,18}$"));
+        headers.push(text("Last-Event-ID", "^[0-9]{0,18}$", 0));
     }
     headers
 }
@@ -430,6 +458,14 @@ fn as_input(schema: &mut Value) {
         Value::Object(fields) => {
             if fields.contains_key("properties") {
                 fields.insert("additionalProperties".to_owned(), json!(false));
+            }
+            let number_max = match fields.get("format").and_then(Value::as_str) {
+                Some("uint64") => Some(u64::MAX),
+                Some("uint32") => Some(u32::MAX.into()),
+                _ => None,
+            };
+            if let Some(number_max) = number_max {
+                fields.entry("maximum").or_insert(json!(number_max));
             }
             if let Some(Value::String(reference)) = fields.get_mut("$ref") {
                 reference.push_str(INPUT);

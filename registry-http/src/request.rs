@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::shape::{BodyRule, Form, Param, Shape};
 
+/// Longest name of a change in a header, in bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
 /// Why a request cannot be turned: an error of the table, and its message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused(pub(crate) ErrorCode, pub(crate) String);
@@ -192,18 +195,22 @@ fn write_headers(headers: &HeaderMap, params: &mut Map<String, Value>) -> Result
     if let Some(revision) = expected {
         params.insert("expect_revision".to_owned(), json!(revision));
     }
-    for (name, field) in [
-        ("x-registry-reason", "reason"),
-        ("idempotency-key", "idempotency_key"),
-    ] {
-        if let Some(text) = text(headers, name)? {
-            params.insert(field.to_owned(), json!(text));
+    if let Some(reason) = text(headers, "x-registry-reason")? {
+        params.insert("reason".to_owned(), json!(reason));
+    }
+    if let Some(key) = text(headers, "idempotency-key")? {
+        let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_visible || !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) {
+            return Err(bad(format!(
+                "idempotency-key: expected 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters, found {key:?}"
+            )));
         }
+        params.insert("idempotency_key".to_owned(), json!(key));
     }
     Ok(())
 }
 
-/// A header that is given at most once, in UTF-8.
+/// A header that is given at most once, in UTF-8 or, as HTTP has it of old, in Latin-1.
 fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refused> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -212,9 +219,11 @@ fn text(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refused> {
     if values.next().is_some() {
         return Err(bad(format!("{name}: expected once, found twice")));
     }
-    let text = std::str::from_utf8(value.as_bytes())
-        .map_err(|_| bad(format!("{name}: expected UTF-8, found other bytes")))?;
-    Ok(Some(text.to_owned()))
+    let text = match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
+    };
+    Ok(Some(text))
 }
 
 /// The revision in a strong entity tag.

@@ -11,7 +11,7 @@ use super::explain::{Explanation, explain, is_eligible};
 use super::instance::Instance;
 use super::instance_filter::InstanceFilter;
 use super::lease::{LeasePolicy, Renewal};
-use super::page::{InstancePage, InstancePageRequest};
+use super::page::{InstancePage, InstancePageRequest, check_limit};
 use super::registry::Registry;
 use super::view::View;
 use crate::limits::HEARTBEATS_MAX;
@@ -214,6 +214,8 @@ impl Registry {
     /// Where the store of several processes cannot be read. A service without instances answers an empty list.
     pub async fn resolve(&self, request: &ResolveRequest) -> Result<Resolved, RegistryError> {
         Name::new(&request.service)?;
+        let limit = request.limit.unwrap_or(usize::MAX);
+        check_limit(limit, usize::MAX)?;
         let view = self.view().await?;
         let candidates = view
             .instances_of(&request.service)
@@ -224,7 +226,6 @@ impl Registry {
             Strategy::RoundRobin => self.shared().turns.next(&request.service),
             _ => fastrand::u64(..),
         };
-        let limit = request.limit.unwrap_or(usize::MAX);
         let instances = choose(candidates, request.strategy, &request.place, turn, limit);
         Ok(Resolved {
             instances,

@@ -272,9 +272,15 @@ impl Pins {
 
 fn page_limit(asked: Option<usize>) -> Result<usize, RegistryError> {
     let limit = asked.unwrap_or(LIST_PAGE_MAX);
-    if (1..=LIST_PAGE_MAX).contains(&limit) {
-        return Ok(limit);
+    check_limit(limit, LIST_PAGE_MAX)?;
+    Ok(limit)
+}
+
+/// Checks what is asked for at most.
+pub(super) fn check_limit(limit: usize, limit_max: usize) -> Result<(), ModelError> {
+    if (1..=limit_max).contains(&limit) {
+        return Ok(());
     }
-    let expected = format!("1 to {LIST_PAGE_MAX}");
-    Err(ModelError::new("limit", expected, limit.to_string()).into())
+    let expected = format!("1 to {limit_max}");
+    Err(ModelError::new("limit", expected, limit.to_string()))
 }

@@ -15,9 +15,9 @@ use super::feed::Feed;
 use super::histogram::Distribution;
 use super::lease::{LeaseBook, LeaseClock};
 use super::load::load;
-use super::page::{Page, PageRequest, Pins};
+use super::page::{Page, PageRequest, Pins, check_limit};
 use super::plan::check_context;
-use super::search::{LogRequest, search};
+use super::search::{LOG_PAGE_MAX, LogRequest, search};
 use super::stats::{Counters, Stats};
 use super::turns::Turns;
 use super::view::{Service, View};
@@ -379,7 +379,8 @@ impl Registry {
     /// The log entries that changed a service, oldest first, at most `limit`.
     ///
     /// # Errors
-    /// A store error of kind `Compacted` where the log no longer goes back to `after`.
+    /// A store error of kind `Compacted` where the log no longer goes back to `after`; [`RegistryError::Invalid`] for a
+    /// limit that is not 1 to [`LOG_PAGE_MAX`].
     pub async fn history(
         &self,
         name: &str,
@@ -387,6 +388,7 @@ impl Registry {
         limit: usize,
     ) -> Result<ChangePage, RegistryError> {
         let key = Some(Key::service(name)?);
+        check_limit(limit, LOG_PAGE_MAX)?;
         Ok(self
             .shared
             .store

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::error::RegistryError;
+use super::page::check_limit;
 use crate::error::ErrorKind;
 use crate::limits::{CHANGES_PAGE_MAX, PAGE_BYTES_MAX};
 use crate::log::LogEntry;
-use crate::model::{ModelError, Name};
+use crate::model::Name;
 use crate::revision::Revision;
 use crate::store::{ChangePage, ChangesRequest, RegistryStore};
 use crate::time::Timestamp;
@@ -73,10 +74,7 @@ pub(super) async fn search(
     request: &LogRequest,
 ) -> Result<ChangePage, RegistryError> {
     let limit = request.limit.unwrap_or(LOG_PAGE_MAX);
-    if !(1..=LOG_PAGE_MAX).contains(&limit) {
-        let expected = format!("1 to {LOG_PAGE_MAX}");
-        return Err(ModelError::new("limit", expected, limit.to_string()).into());
-    }
+    check_limit(limit, LOG_PAGE_MAX)?;
     if let Some(service) = &request.filter.service {
         Name::new(service)?;
     }

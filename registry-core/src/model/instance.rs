@@ -33,13 +33,22 @@ const DEFAULT_LEASE_TTL: Span = Span::from_secs(90);
 #[serde(expecting = "an instance: an object with service, address and port")]
 pub struct InstanceSpec {
     /// The service, or role, that it is a copy of. There need be no service entry of that name.
+    #[serde(default)]
     pub service: String,
     /// Unique within the service, and never the service's name. Empty asks for a new one (UUID v7).
     #[serde(default)]
     pub instance_id: String,
     /// Host name or IP address, without a port.
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(
+            length(min = 1, max = 255),
+            regex(pattern = r"^[^\s\x00-\x1f\x7f-\x9f/\[\]]+$")
+        )
+    )]
     pub address: String,
     /// Port, from 1.
+    #[cfg_attr(feature = "openapi", schemars(range(min = 1)))]
     pub port: u16,
     /// Failure domain within the region; may be empty.
     #[serde(default)]
@@ -49,9 +58,14 @@ pub struct InstanceSpec {
     pub region: String,
     /// Share of the traffic, relative to its neighbours; 0 takes none where others take some.
     #[serde(default = "default_weight")]
+    #[cfg_attr(feature = "openapi", schemars(range(max = INSTANCE_WEIGHT_MAX)))]
     pub weight: u32,
     /// Short marks to filter by.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(length(max = TAGS_MAX), inner(length(min = 1, max = 255)))
+    )]
     pub tags: Vec<String>,
     /// Whatever else there is to say.
     #[serde(default)]

@@ -17,4 +17,4 @@ pub use service::{
     Endpoint, ExecutionInfo, Location, Protocol, ServiceEntry, ServiceState, SshConfig,
 };
 pub use text::ModelError;
-pub(crate) use text::{check_count, check_text};
+pub(crate) use text::{check_count, check_present, check_text};

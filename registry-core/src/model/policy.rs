@@ -46,6 +46,7 @@ pub struct ServicePolicy {
     /// Percent of the instances that may lose their leases within the window before the rest is held back; 100 never
     /// holds back.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schemars(range(min = 1, max = 100)))]
     pub protection_percent: Option<u8>,
     /// The window.
     #[serde(default)]

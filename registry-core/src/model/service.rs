@@ -40,6 +40,10 @@ pub struct ServiceEntry {
     pub endpoints: Vec<Endpoint>,
     /// Names of services it needs. Cycles and unknown names are legal.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(length(max = DEPENDENCIES_MAX), inner(length(min = 1, max = 255)))
+    )]
     pub depends_on: Vec<String>,
     /// Run state.
     #[serde(default)]
@@ -131,8 +135,16 @@ const fn ssh_port() -> u16 {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// What it is for, such as `http` or `metrics`.
+    #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 255)))]
     pub name: String,
     /// IP address and port.
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(
+            with = "String",
+            regex(pattern = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")
+        )
+    )]
     pub address: SocketAddr,
     /// What is spoken there.
     pub protocol: Protocol,
@@ -144,7 +156,13 @@ pub struct Endpoint {
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Protocol(String);
+pub struct Protocol(
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(regex(pattern = r"^[a-z0-9+\-._/]{1,32}$"))
+    )]
+    String,
+);
 
 impl Protocol {
     /// A protocol of that name. It is checked when the entry is.

@@ -145,16 +145,16 @@ fn check(key: &Key, found: Option<&Versioned>, expect: Expect) -> Result<(), Reg
 /// Checks a context before it is queued.
 pub(super) fn check_context(context: &Context) -> Result<(), ModelError> {
     use crate::limits::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
-    use crate::model::check_text;
+    use crate::model::{check_present, check_text};
     check_text("actor", &context.actor, NAME_BYTES_MAX)?;
     check_text(
         "reason",
         context.reason.as_deref().unwrap_or_default(),
         TEXT_BYTES_MAX,
     )?;
-    check_text(
-        "idempotency_key",
-        context.idempotency_key.as_deref().unwrap_or_default(),
-        NAME_BYTES_MAX,
-    )
+    match &context.idempotency_key {
+        // An empty one would make one change of all those that forgot theirs.
+        Some(key) => check_present("idempotency_key", key, NAME_BYTES_MAX),
+        None => Ok(()),
+    }
 }
