@@ -199,44 +199,6 @@ pub(crate) fn state_name(state: &Value) -> Value {
 /// Runs a verb.
 pub(crate) async fn run(verb: Verb, format: Format) -> Result<ExitCode> {
     match verb {
-        Verb::Register {
-            entry,
-            write,
-            target,
-        } => {
-            let params = write.add_to(json!({ "service": entry.entry()? }));
-            let written = ask_or_create(&target, "register_service", params).await?;
-            print_written(format, &written)?;
-        }
-        Verb::Deregister {
-            name,
-            write,
-            target,
-        } => {
-            let params = write.add_to(json!({ "name": name }));
-            let written = ask(&target, "deregister_service", params).await?;
-            print_written(format, &written)?;
-        }
-        Verb::SetState {
-            name,
-            state,
-            write,
-            target,
-        } => {
-            let params = write.add_to(json!({ "name": name, "state": entry::state(&state)? }));
-            let written = ask(&target, "set_service_state", params).await?;
-            print_written(format, &written)?;
-        }
-        Verb::ReportHealth {
-            name,
-            health,
-            message,
-            target,
-        } => {
-            let params = json!({ "name": name, "status": health, "message": message });
-            let written = ask(&target, "report_health", params).await?;
-            print_written(format, &written)?;
-        }
         Verb::Get { name, target } => {
             let service = ask(&target, "get_service", json!({ "name": name })).await?;
             output::print_one(format, &service)?;
@@ -270,8 +232,51 @@ pub(crate) async fn run(verb: Verb, format: Format) -> Result<ExitCode> {
             filter,
             target,
         } => watch::run(&target, &watch, &filter, format).await?,
+        write => change(write, format).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a verb that changes a service.
+async fn change(verb: Verb, format: Format) -> Result<()> {
+    let written = match verb {
+        Verb::Register {
+            entry,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "service": entry.entry()? }));
+            ask_or_create(&target, "register_service", params).await?
+        }
+        Verb::Deregister {
+            name,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "name": name }));
+            ask(&target, "deregister_service", params).await?
+        }
+        Verb::SetState {
+            name,
+            state,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "name": name, "state": entry::state(&state)? }));
+            ask(&target, "set_service_state", params).await?
+        }
+        Verb::ReportHealth {
+            name,
+            health,
+            message,
+            target,
+        } => {
+            let params = json!({ "name": name, "status": health, "message": message });
+            ask(&target, "report_health", params).await?
+        }
+        other => unreachable!("{other:?} changes no service"),
+    };
+    print_written(format, &written)
 }
 
 async fn history(target: &Target, name: &str) -> Result<Vec<Value>> {

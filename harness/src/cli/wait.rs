@@ -134,16 +134,14 @@ pub(crate) async fn run(
     let mut listed = Listed::default();
     let mut problem = None;
     let waiting = wait(target, service, args.goal, &mut listed, &mut problem);
-    match tokio::time::timeout(args.timeout.into(), waiting).await {
-        Ok(waited) => waited?,
-        Err(_) => {
-            let timeout = args.timeout;
-            return Err(problem.unwrap_or_else(|| {
-                let found = listed.describe();
-                TimedOut(format!("{service}: not so within {timeout}: {found}")).into()
-            }));
-        }
-    }
+    let Ok(waited) = tokio::time::timeout(args.timeout.into(), waiting).await else {
+        let timeout = args.timeout;
+        return Err(problem.unwrap_or_else(|| {
+            let found = listed.describe();
+            TimedOut(format!("{service}: not so within {timeout}: {found}")).into()
+        }));
+    };
+    waited?;
     if format == Format::Table {
         return output::print_line(&format!("{service}: {}", listed.describe()));
     }

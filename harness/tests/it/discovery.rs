@@ -189,7 +189,7 @@ fn instance_that_was_away_until_it_was_removed_comes_back() {
             {
                 smol::future::yield_now().await;
             }
-            assert_eq!(registered.instance().incarnation, before + 1);
+            assert!(registered.instance().incarnation > before);
             drop(registered);
         };
         assert_eq!(zip(heartbeat, work).await.0, LeaseState::Ended);

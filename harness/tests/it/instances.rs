@@ -26,6 +26,10 @@ fn ids(listed: &Value) -> BTreeSet<String> {
     listed.iter().map(id).collect()
 }
 
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 /// Instances of the generated file that fit.
 fn expected(fits: impl Fn(usize) -> bool) -> BTreeSet<String> {
     let id = |index| format!("instance-{index:05}");
@@ -61,13 +65,13 @@ fn brief_leases_expire(folder: &Path, url: &str) {
     };
     let lines: Vec<String> = (0..20).map(line).collect();
     let file = folder.join("brief.ndjson");
-    std::fs::write(&file, lines.join("\n")).unwrap();
+    std::fs::write(&file, lines.join("\n")).expect("the folder is ours");
     assert_eq!(import(&file, url)["changed"], 20);
 
     let mut expired = BTreeSet::new();
     while expired.len() < 20 {
         let event = watch.next();
-        let id = event["data"]["instance_id"].as_str().unwrap().to_owned();
+        let id = text_of(&event["data"]["instance_id"]).to_owned();
         assert!(id.starts_with("brief-"), "{event}");
         assert!(expired.insert(id), "told twice: {event}");
     }
@@ -78,8 +82,53 @@ fn brief_leases_expire(folder: &Path, url: &str) {
     let reason = &explained["instances"][0]["reasons"][0];
     assert_eq!(reason["about"], "lease", "{explained}");
     assert!(
-        reason["found"].as_str().unwrap().starts_with("expired at "),
+        text_of(&reason["found"]).starts_with("expired at "),
         "{explained}"
+    );
+}
+
+/// Lists, renews and resolves instances of the generated file, by service, zone and region.
+fn are_found_by_place(url: &str, backend: Backend) {
+    assert_eq!(list(&[], url), expected(|_| true), "{backend}");
+    assert_eq!(
+        list(&["--zone", "b"], url),
+        expected(|it| it % 3 == 1),
+        "{backend}"
+    );
+    assert_eq!(
+        list(
+            &["service-7", "--region", "west", "--metadata", "replica=3"],
+            url
+        ),
+        expected(|it| it % 10 == 7 && it % 3 == 2 && it / 30 == 3),
+        "{backend}"
+    );
+    run(&[
+        "instance",
+        "heartbeat",
+        "service-0",
+        "instance-00000",
+        "--url",
+        url,
+    ]);
+    let nearest = resolve(&["service-4", "--zone", "c", "--region", "west"], url);
+    let zones = nearest
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| row["zone"] == "c");
+    let zones: Vec<bool> = zones.collect();
+    let there = zones.iter().filter(|there| **there).count();
+    assert_eq!((zones.len(), there), (100, 33), "{backend}");
+    assert!(
+        zones.is_sorted_by(|one, other| one >= other),
+        "{backend}: the caller's zone first"
+    );
+    let within = resolve(&["service-4", "--in-zone", "c"], url);
+    assert_eq!(
+        ids(&within),
+        expected(|it| it % 10 == 4 && it % 3 == 2),
+        "{backend}"
     );
 }
 
@@ -104,50 +153,8 @@ fn thousand_instances_live_through_a_restart_and_expire_as_said_on_each_backend(
             daemon.kill();
             daemon = Daemon::on(folder.path(), backend);
         }
-        let url = &daemon.url;
-        assert_eq!(list(&[], url), expected(|_| true), "{backend}");
-        assert_eq!(
-            list(&["--zone", "b"], url),
-            expected(|it| it % 3 == 1),
-            "{backend}"
-        );
-        assert_eq!(
-            list(
-                &["service-7", "--region", "west", "--metadata", "replica=3"],
-                url
-            ),
-            expected(|it| it % 10 == 7 && it % 3 == 2 && it / 30 == 3),
-            "{backend}"
-        );
-        run(&[
-            "instance",
-            "heartbeat",
-            "service-0",
-            "instance-00000",
-            "--url",
-            url,
-        ]);
-        let nearest = resolve(&["service-4", "--zone", "c", "--region", "west"], url);
-        let zones = nearest
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row["zone"] == "c");
-        let zones: Vec<bool> = zones.collect();
-        let there = zones.iter().filter(|there| **there).count();
-        assert_eq!((zones.len(), there), (100, 33), "{backend}");
-        assert!(
-            zones.is_sorted_by(|one, other| one >= other),
-            "{backend}: the caller's zone first"
-        );
-        let within = resolve(&["service-4", "--in-zone", "c"], url);
-        assert_eq!(
-            ids(&within),
-            expected(|it| it % 10 == 4 && it % 3 == 2),
-            "{backend}"
-        );
-
-        brief_leases_expire(folder.path(), url);
+        are_found_by_place(&daemon.url, backend);
+        brief_leases_expire(folder.path(), &daemon.url);
         if backend != Backend::Memory {
             assert!(daemon.terminate().success());
             daemon = Daemon::on(folder.path(), backend);
@@ -311,7 +318,12 @@ fn what_an_operator_wants_decides_over_who_is_resolved_and_explain_says_so() {
         "no answer",
     ]);
     assert_eq!(because(), (json!(false), json!("health")));
-    let table = instance(&["explain", "api"]);
+    operator_reads_why_and_takes_one_off_the_list(&daemon.url);
+}
+
+/// Two instances, of which the first is critical.
+fn operator_reads_why_and_takes_one_off_the_list(url: &str) {
+    let table = run(&["instance", "explain", "api", "--url", url]);
     let rows: Vec<Vec<&str>> = table
         .lines()
         .map(|row| row.split_whitespace().collect())
@@ -324,14 +336,11 @@ fn what_an_operator_wants_decides_over_who_is_resolved_and_explain_says_so() {
     );
     assert_eq!(rows[2][..2], ["api-2", "in"], "{table}");
 
-    instance(&["deregister", "api", "api-1", "--reason", "worn out"]);
-    assert_eq!(
-        list(&["api"], &daemon.url),
-        ["api-2"].map(String::from).into()
-    );
-    assert_eq!(list(&["api", "--stopped"], &daemon.url).len(), 2);
-    let (code, message) =
-        run_refused(&["instance", "explain", "api", "nobody", "--url", &daemon.url]);
+    let deregister = ["instance", "deregister", "api", "api-1"];
+    run(&[&deregister[..], &["--reason", "worn out", "--url", url]].concat());
+    assert_eq!(list(&["api"], url), ["api-2"].map(String::from).into());
+    assert_eq!(list(&["api", "--stopped"], url).len(), 2);
+    let (code, message) = run_refused(&["instance", "explain", "api", "nobody", "--url", url]);
     assert_eq!(code, 3, "{message}");
 }
 
@@ -416,4 +425,48 @@ fn heartbeats_say_what_became_of_the_lease() {
         text(&path),
     ]);
     assert_eq!(code, 2, "{message}");
+}
+
+#[test]
+fn instances_that_are_held_back_are_explained_and_let_go_by_command() {
+    let daemon = Daemon::start(&["--registry-backend", "memory"]);
+    let url = ["--url", &daemon.url];
+    let watch = ["service", "watch", "--after", "0"];
+    let events = [
+        "--event",
+        "instance_suspected",
+        "--event",
+        "instance_expired",
+    ];
+    let mut watch = Follower::start(&[&watch[..], &events, &url].concat());
+    for id in ["api-1", "api-2", "api-3", "api-4"] {
+        let flags = [
+            "register",
+            "api",
+            id,
+            "--address",
+            "10.0.0.1",
+            "--port",
+            "80",
+        ];
+        run(&[&["instance"], &flags[..], &["--ttl", "1s"], &url].concat());
+    }
+    let told: Vec<Value> = (0..4).map(|_| watch.next()).collect();
+    let held = told
+        .iter()
+        .filter(|event| event["event"] == "instance_suspected");
+    let held: BTreeSet<&str> = held
+        .map(|event| text_of(&event["data"]["instance_id"]))
+        .collect();
+    assert!(!held.is_empty(), "{told:?}");
+    let table = run(&[&["instance", "explain", "api"], &url[..]].concat());
+    for row in table.lines().skip(1) {
+        let id = row.split_whitespace().next().unwrap();
+        let is_held = row.contains(" in ") && row.contains("held since ");
+        assert_eq!(is_held, held.contains(id), "{table}");
+    }
+    let count = held.len();
+    let released = run(&[&["instance", "release-protection", "api"], &url[..]].concat());
+    assert_eq!(released, format!("released {count} instances\n"));
+    assert_eq!(resolve(&["api"], &daemon.url), json!([]));
 }

@@ -130,9 +130,10 @@ async fn keep(
     registered: Option<Registered>,
     mut end: oneshot::Receiver<String>,
 ) {
-    let registered = match registered {
-        Some(registered) => registered,
-        None => tokio::select! {
+    let registered = if let Some(registered) = registered {
+        registered
+    } else {
+        tokio::select! {
             registered = register(&bootstrap) => match registered {
                 Ok(registered) => registered,
                 Err(error) => {
@@ -141,7 +142,7 @@ async fn keep(
                 }
             },
             _ = &mut end => return,
-        },
+        }
     };
     let mut heartbeat = tokio::spawn(registered.start_heartbeat());
     let reason = tokio::select! {

@@ -79,7 +79,8 @@ pub(crate) fn check(spec: &InstanceSpec) -> Result<(), Usage> {
     let mut entry = spec.clone().start(1, Revision(1), Timestamp::default());
     if entry.instance_id.is_empty() {
         // Any that is not the service's name.
-        entry.instance_id = if entry.service == "a" { "b" } else { "a" }.to_owned();
+        let other = if entry.service == "a" { "b" } else { "a" };
+        other.clone_into(&mut entry.instance_id);
     }
     entry.validate().map_err(|error| Usage(error.to_string()))
 }
