@@ -82,14 +82,18 @@ fn build() -> Result<PathBuf> {
 /// Runs schemathesis against a daemon, and fails where an answer is not what the document says.
 pub(crate) fn run() -> Result<()> {
     let program = env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| OsString::from("schemathesis"));
+    let asks = fs::canonicalize(root().join(FOLDER))?;
     let folder = tempfile::tempdir()?;
     let mut daemon = Daemon::start(folder.path())?;
     let log = folder.path().join("schemathesis.log");
     let status = Command::new(&program)
-        .args(["--config-file", "schemathesis.toml", "run", "--no-color"])
+        .arg("--config-file")
+        .arg(asks.join("schemathesis.toml"))
+        .args(["run", "--no-color"])
         .arg(format!("http://{}/openapi.json", daemon.address))
-        .current_dir(root().join(FOLDER))
-        .env("PYTHONPATH", ".")
+        // It leaves files where it runs.
+        .current_dir(folder.path())
+        .env("PYTHONPATH", &asks)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("COLUMNS", "100")
         .stdout(File::create(&log)?)

@@ -14,6 +14,7 @@ mod http;
 mod javascript;
 mod kinds;
 mod migrate;
+mod prometheus;
 mod ready;
 mod tour;
 mod watch;
