@@ -164,7 +164,8 @@ fn in_process(
     let mut beats = 0;
     let mut all = names.iter().cycle();
     while begun.elapsed() < Duration::from_secs(settings.seconds) {
-        let due = (begun.elapsed().as_secs_f64() * settings.rate as f64) as usize;
+        let millis = usize::try_from(begun.elapsed().as_millis())?;
+        let due = millis * settings.rate / 1000;
         let view = registry.stale_view();
         for (service, instance_id) in all.by_ref().take(due - beats) {
             let beat = Heartbeat {

@@ -16,6 +16,8 @@
 //! instead: open a store with [`backends::open`] and give it to [`engine::Registry::open`](registry_core::engine).
 
 pub mod backends;
+pub mod client;
+pub mod discovery;
 pub mod store;
 
 mod facade;

@@ -97,7 +97,7 @@ where
     let shared = server.shared();
     // What could be said to it would have to be said in TLS.
     let place = server.place().ok_or(ConnectionEnd::TooMany)?;
-    let handshake = Box::pin(tls.acceptor().accept(stream));
+    let handshake = Box::pin(tls.accept(stream));
     let accepted = tokio::time::timeout(shared.config.header_timeout, handshake).await;
     let stream = accepted
         .map_err(|_| ConnectionEnd::HeaderTimeout)?

@@ -21,6 +21,10 @@ mod server;
 mod shape;
 mod snapshot;
 mod stalling;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
 mod tls;
 mod watch;
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +81,13 @@ impl Tls {
         Ok(Self { files, current })
     }
 
-    /// Accepts with the certificate in force.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.current().config).into()
+    /// Agrees on TLS with the certificate in force.
+    pub(crate) async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.current().config));
+        acceptor.accept(stream).await
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Current> {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::ask::take;
 use super::client::{Client, Target};
 use super::output::{self, Column, Format, text};
 use super::reconnect::{is_gone, reconnect};
@@ -169,13 +170,6 @@ async fn list(
         eprintln!("harness: the log goes on; list more of it with --after {after}");
     }
     Ok(())
-}
-
-fn take(entries: &mut Value) -> Vec<Value> {
-    entries
-        .as_array_mut()
-        .map(std::mem::take)
-        .unwrap_or_default()
 }
 
 /// Prints until the output is closed or the past is gone. The log itself is read, by revision; a subscription only says

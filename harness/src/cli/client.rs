@@ -1,24 +1,32 @@
 //! Where a service command goes: to a daemon, or straight to a store.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result};
 use clap::Args;
 use harness::Registry;
 use harness::backends::OpenOptions;
+use harness::client::{Address, ClientError, Connection};
 use harness::core::OpenMode;
+use harness::discovery::Site;
 use harness::store::{Location, Source};
 use registry_api::{Access, Api, Caller, EventMessage, Subscription, parse_strict};
 use serde_json::Value;
 
-use super::exit::{Refused, Usage};
-use super::remote::Remote;
+use super::exit::Usage;
 
 /// Where a running daemon is looked for.
-pub(crate) const DEFAULT_URL: &str = "ws://127.0.0.1:9402/ws";
+const DEFAULT_URL: &str = "ws://127.0.0.1:9402/ws";
+
+/// Requests under way at a time, where many are asked; below what a daemon takes of one connection by default.
+const REQUESTS_MAX: usize = 128;
+/// Bytes of requests under way at a time, so that answers are read before they pile up.
+const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
 /// The registry that a command is about.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
-    /// A running daemon; HARNESS_URL, else ws://127.0.0.1:9402/ws.
+    /// A running daemon, also unix:PATH; HARNESS_URL, else ws://127.0.0.1:9402/ws.
     #[arg(long, value_name = "URL", conflicts_with = "path")]
     url: Option<String>,
     /// A store that no daemon holds: a path, or backend:path.
@@ -26,9 +34,14 @@ pub(crate) struct Target {
     path: Option<String>,
 }
 
+/// The token to send, where one is set.
+pub(crate) fn token() -> Option<String> {
+    std::env::var("HARNESS_TOKEN").ok()
+}
+
 /// A registry that can be asked.
 pub(crate) enum Client {
-    Daemon(Box<Remote>),
+    Daemon(Box<Connection>),
     Store {
         api: Api,
         registry: Registry,
@@ -74,12 +87,29 @@ impl Target {
     }
 
     async fn connect(&self) -> Result<Client> {
+        let connected = Connection::connect(&self.address()?, token().as_deref()).await?;
+        Ok(Client::Daemon(Box::new(connected)))
+    }
+
+    /// The daemon's address, from the flag or the environment.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub(crate) fn address(&self) -> Result<Address> {
         let url = self
             .url
             .clone()
             .or_else(|| std::env::var("HARNESS_URL").ok());
         let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
-        Ok(Client::Daemon(Box::new(Remote::connect(&url).await?)))
+        Ok(url.parse()?)
+    }
+
+    /// The daemon as a library call takes it.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub(crate) fn site(&self) -> Result<Site> {
+        Ok(Site::from(self.address()?).with_token(token()))
     }
 
     /// The store, where one was named.
@@ -97,22 +127,31 @@ impl Client {
     /// Asks for an action of the protocol.
     ///
     /// # Errors
-    /// [`Refused`] by the table of errors.
+    /// [`ClientError::Refused`] by the table of errors.
     pub(crate) async fn call(&mut self, action: &str, params: &Value) -> Result<Value> {
         match self {
-            Self::Daemon(remote) => remote.call(action, params).await,
+            Self::Daemon(connection) => Ok(connection.call(action, params).await?),
             Self::Store { api, .. } => {
-                let caller = Caller {
-                    actor: "local".to_owned(),
-                    access: Access::Write,
-                    connection: None,
-                };
-                let answer = api
-                    .call(action, &params.to_string(), &caller)
-                    .await
-                    .map_err(Refused)?;
+                let answer = api.call(action, &params.to_string(), &local()).await;
+                let answer = answer.map_err(ClientError::from)?;
                 Ok(serde_json::from_str(answer.data.get())?)
             }
+        }
+    }
+
+    /// Asks for an action again and again, so many at a time, and tells each answer by the place of its request.
+    ///
+    /// # Errors
+    /// The connection's end. What was told before stands.
+    pub(crate) async fn call_each(
+        &mut self,
+        action: &'static str,
+        requests: impl Iterator<Item = Value>,
+        told: impl FnMut(usize, Result<Value, ClientError>),
+    ) -> Result<()> {
+        match self {
+            Self::Daemon(connection) => each_over(connection, action, requests, told).await,
+            Self::Store { api, .. } => each_on(api, action, requests, told).await,
         }
     }
 
@@ -122,8 +161,8 @@ impl Client {
     /// As [`call`](Self::call).
     pub(crate) async fn subscribe(&mut self, params: &Value) -> Result<u64> {
         match self {
-            Self::Daemon(remote) => {
-                let begun = remote.call("subscribe", params).await?;
+            Self::Daemon(connection) => {
+                let begun = connection.call("subscribe", params).await?;
                 begun["revision"]
                     .as_u64()
                     .context("the answer to subscribe has no revision")
@@ -134,7 +173,7 @@ impl Client {
                 let params = parse_strict(&params.to_string()).map_err(Usage)?;
                 let begun = Subscription::begin(api.registry(), "1".to_owned(), params)
                     .await
-                    .map_err(Refused)?;
+                    .map_err(ClientError::from)?;
                 let position = begun.position().0;
                 *subscription = Some(Box::new(begun));
                 Ok(position)
@@ -148,11 +187,11 @@ impl Client {
     /// As [`call`](Self::call).
     pub(crate) async fn event(&mut self) -> Result<Option<EventMessage>> {
         match self {
-            Self::Daemon(remote) => remote.event().await.map(Some),
+            Self::Daemon(connection) => Ok(Some(connection.event().await?)),
             Self::Store {
                 subscription: Some(subscription),
                 ..
-            } => Ok(subscription.next().await.map_err(Refused)?),
+            } => Ok(subscription.next().await.map_err(ClientError::from)?),
             Self::Store { .. } => Ok(None),
         }
     }
@@ -166,5 +205,78 @@ impl Client {
             registry.close().await?;
         }
         Ok(())
+    }
+}
+
+/// Who acts on a store that no daemon holds.
+fn local() -> Caller {
+    Caller {
+        actor: "local".to_owned(),
+        access: Access::Write,
+        connection: None,
+    }
+}
+
+async fn each_over(
+    connection: &mut Connection,
+    action: &str,
+    requests: impl Iterator<Item = Value>,
+    mut told: impl FnMut(usize, Result<Value, ClientError>),
+) -> Result<()> {
+    let mut requests = requests.enumerate().peekable();
+    let mut under_way: HashMap<String, (usize, usize)> = HashMap::new();
+    let mut bytes = 0;
+    loop {
+        while under_way.len() < REQUESTS_MAX
+            && bytes < REQUEST_BYTES_MAX
+            && let Some((index, params)) = requests.next()
+        {
+            let length = params.to_string().len();
+            let id = connection.send(action, &params).await?;
+            under_way.insert(id, (index, length));
+            bytes += length;
+        }
+        if under_way.is_empty() {
+            return Ok(());
+        }
+        let answered = connection.answer().await?;
+        match answered.id.and_then(|id| under_way.remove(&id)) {
+            Some((index, length)) => {
+                bytes -= length;
+                told(index, answered.data.map_err(ClientError::from));
+            }
+            None => drop(answered.data.map_err(ClientError::from)?),
+        }
+    }
+}
+
+async fn each_on(
+    api: &Api,
+    action: &'static str,
+    mut requests: impl Iterator<Item = Value>,
+    mut told: impl FnMut(usize, Result<Value, ClientError>),
+) -> Result<()> {
+    let mut under_way = tokio::task::JoinSet::new();
+    let mut next = 0;
+    loop {
+        while under_way.len() < REQUESTS_MAX
+            && let Some(params) = requests.next()
+        {
+            let (api, index) = (api.clone(), next);
+            next += 1;
+            under_way.spawn(async move {
+                let answer = api.call(action, &params.to_string(), &local()).await;
+                let data = answer.map_err(ClientError::from).and_then(|answer| {
+                    let data = serde_json::from_str(answer.data.get());
+                    data.map_err(|error| ClientError::Unreadable(error.to_string()))
+                });
+                (index, data)
+            });
+        }
+        let Some(answered) = under_way.join_next().await else {
+            return Ok(());
+        };
+        let (index, data) = answered?;
+        told(index, data);
     }
 }

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+use harness::client::ClientError;
 use harness::core::engine::RegistryError;
 use harness::core::{ErrorKind, StoreError};
-use registry_api::{ErrorCode, ErrorInfo};
+use registry_api::ErrorCode;
 
 /// Something failed.
 const FAILURE: u8 = 1;
@@ -21,31 +22,23 @@ const DAMAGED: u8 = 6;
 
 /// A check of the doctor failed.
 const UNFIT: u8 = 7;
-
-/// A daemon's refusal.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {} ({})", .0.code.as_str(), .0.message, .0.hint)]
-pub(crate) struct Refused(pub(crate) ErrorInfo);
+/// What was waited for did not happen in time.
+const TIMED_OUT: u8 = 8;
 
 /// A setting or an argument that makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// A daemon that cannot be reached.
+/// What was waited for did not happen in time.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Unreachable(pub(crate) String);
+pub(crate) struct TimedOut(pub(crate) String);
 
-/// An answer to the handshake that is no upgrade, such as one that asks for a token.
+/// Input that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("no daemon answers at {url}: {status} {body}")]
-pub(crate) struct TurnedAway {
-    pub(crate) url: String,
-    /// The HTTP status.
-    pub(crate) status: u16,
-    pub(crate) body: String,
-}
+#[error("{0}")]
+pub(crate) struct BadInput(pub(crate) String);
 
 /// The exit code for a check of the doctor that failed.
 pub(crate) fn unfit() -> ExitCode {
@@ -63,8 +56,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
 }
 
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if let Some(Refused(info)) = cause.downcast_ref() {
-        return Some(code_of_refusal(info.code));
+    if let Some(error) = cause.downcast_ref::<ClientError>() {
+        return Some(code_of_client(error));
     }
     if let Some(error) = cause.downcast_ref::<harness::Error>() {
         return match error {
@@ -81,14 +74,28 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Usage>() {
         return Some(USAGE);
     }
-    let is_away = cause.is::<Unreachable>() || cause.is::<TurnedAway>();
-    is_away.then_some(UNAVAILABLE)
+    if cause.is::<BadInput>() {
+        return Some(DAMAGED);
+    }
+    cause.is::<TimedOut>().then_some(TIMED_OUT)
+}
+
+fn code_of_client(error: &ClientError) -> u8 {
+    match error {
+        ClientError::Refused(info) => code_of_refusal(info.code),
+        ClientError::Unreachable { .. } | ClientError::TurnedAway { .. } => UNAVAILABLE,
+        ClientError::Address { .. } | ClientError::Token => USAGE,
+        _ => FAILURE,
+    }
 }
 
 fn code_of_refusal(code: ErrorCode) -> u8 {
     match code {
-        ErrorCode::NotFound => NOT_FOUND,
-        ErrorCode::AlreadyExists | ErrorCode::StaleRevision | ErrorCode::Contended => CONFLICT,
+        ErrorCode::NotFound | ErrorCode::NoLease => NOT_FOUND,
+        ErrorCode::AlreadyExists
+        | ErrorCode::StaleRevision
+        | ErrorCode::StaleIncarnation
+        | ErrorCode::Contended => CONFLICT,
         ErrorCode::StoreUnavailable
         | ErrorCode::ShuttingDown
         | ErrorCode::RateLimited

@@ -5,6 +5,7 @@
     reason = "the comments are help texts, which a terminal shows as they are"
 )]
 
+mod ask;
 mod audit;
 mod client;
 mod config;
@@ -12,11 +13,13 @@ mod daemon;
 mod doctor;
 mod entry;
 mod exit;
+mod instance;
 mod output;
 mod reconnect;
 mod registry;
-mod remote;
+mod resolve;
 mod service;
+mod wait;
 mod watch;
 
 use std::process::ExitCode;
@@ -53,6 +56,9 @@ enum Noun {
     /// Services, of a running daemon or straight on a path.
     #[command(subcommand)]
     Service(service::Verb),
+    /// Instances: what runs of a service, and its leases.
+    #[command(subcommand)]
+    Instance(instance::Verb),
     /// The log: who changed what, when and why.
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -88,6 +94,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Noun::Daemon(verb) => daemon::run(verb).await,
             Noun::Registry(verb) => registry::run(verb, output).await,
             Noun::Service(verb) => service::run(verb, output).await,
+            Noun::Instance(verb) => instance::run(verb, output).await,
             Noun::Audit(verb) => audit::run(verb, output).await,
             Noun::Doctor(args) => doctor::run(&args, output).await,
             Noun::Config(verb) => config::run(&verb, output),

@@ -145,3 +145,37 @@ impl Drop for Bar {
         }
     }
 }
+
+/// A bar on standard error, while a terminal watches, of how many of so many things are done.
+pub(crate) struct Count(Option<ProgressBar>);
+
+impl Count {
+    /// Begins.
+    pub(crate) fn new(what: &'static str, of: usize) -> Self {
+        let style = ProgressStyle::with_template("{prefix}: {bar:40} {pos} of {len} ({elapsed})");
+        let bar = style
+            .ok()
+            .filter(|_| io::stderr().is_terminal())
+            .map(|style| {
+                ProgressBar::new(of as u64)
+                    .with_style(style)
+                    .with_prefix(what)
+            });
+        Self(bar)
+    }
+
+    /// Tells how many are done.
+    pub(crate) fn tell(&mut self, done: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -6,9 +6,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::ask::{WriteArgs, array, ask, ask_or_create, list, print_written, take};
 use super::client::Target;
 use super::entry::{self, EntryArgs};
 use super::output::{self, Column, Format, text};
+use super::resolve::{self, ResolveArgs};
+use super::wait::{self, WaitArgs};
 use super::watch::{self, WatchArgs};
 
 /// Verbs of `harness service`.
@@ -85,6 +88,22 @@ pub(crate) enum Verb {
         #[command(flatten)]
         target: Target,
     },
+    /// Lists the instances that a caller may use, in the order in which to try them.
+    Resolve {
+        name: String,
+        #[command(flatten)]
+        resolve: ResolveArgs,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Waits until the instances of a service are as they should be; exit code 8 where they are not in time.
+    Wait {
+        name: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Prints every change as it comes, from a snapshot on or after a revision.
     Watch {
         #[command(flatten)]
@@ -94,20 +113,6 @@ pub(crate) enum Verb {
         #[command(flatten)]
         target: Target,
     },
-}
-
-/// What every write may say.
-#[derive(Debug, Args)]
-pub(crate) struct WriteArgs {
-    /// Only if the service is at this revision; 0 is absent.
-    #[arg(long, value_name = "REVISION")]
-    if_revision: Option<u64>,
-    /// Why; goes into the log.
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Your name for this one change: sent again, it is answered and not applied again.
-    #[arg(long, value_name = "KEY")]
-    idempotency_key: Option<String>,
 }
 
 /// Which services.
@@ -144,26 +149,6 @@ impl FilterArgs {
             }
         }
         filter
-    }
-}
-
-impl WriteArgs {
-    fn add_to(&self, mut params: Value) -> Value {
-        let Self {
-            if_revision,
-            reason,
-            idempotency_key,
-        } = self;
-        if let Some(revision) = if_revision {
-            params["expect_revision"] = json!(revision);
-        }
-        if let Some(reason) = reason {
-            params["reason"] = json!(reason);
-        }
-        if let Some(key) = idempotency_key {
-            params["idempotency_key"] = json!(key);
-        }
-        params
     }
 }
 
@@ -214,50 +199,16 @@ pub(crate) fn state_name(state: &Value) -> Value {
 /// Runs a verb.
 pub(crate) async fn run(verb: Verb, format: Format) -> Result<ExitCode> {
     match verb {
-        Verb::Register {
-            entry,
-            write,
-            target,
-        } => {
-            let params = write.add_to(json!({ "service": entry.entry()? }));
-            change(&target, format, "register_service", params, true).await?;
-        }
-        Verb::Deregister {
-            name,
-            write,
-            target,
-        } => {
-            let params = write.add_to(json!({ "name": name }));
-            change(&target, format, "deregister_service", params, false).await?;
-        }
-        Verb::SetState {
-            name,
-            state,
-            write,
-            target,
-        } => {
-            let params = write.add_to(json!({ "name": name, "state": entry::state(&state)? }));
-            change(&target, format, "set_service_state", params, false).await?;
-        }
-        Verb::ReportHealth {
-            name,
-            health,
-            message,
-            target,
-        } => {
-            let params = json!({ "name": name, "status": health, "message": message });
-            change(&target, format, "report_health", params, false).await?;
-        }
         Verb::Get { name, target } => {
             let service = ask(&target, "get_service", json!({ "name": name })).await?;
             output::print_one(format, &service)?;
         }
         Verb::List { filter, target } => {
-            let services = list(&target, "list_services", "services", &filter).await?;
+            let services = list(&target, "list_services", "services", filter.to_json()).await?;
             output::print_list(format, &services, SERVICE_COLUMNS)?;
         }
         Verb::Endpoints { filter, target } => {
-            let endpoints = list(&target, "list_endpoints", "endpoints", &filter).await?;
+            let endpoints = list(&target, "list_endpoints", "endpoints", filter.to_json()).await?;
             output::print_list(format, &endpoints, ENDPOINT_COLUMNS)?;
         }
         Verb::Dependencies { name, up, target } => {
@@ -270,73 +221,62 @@ pub(crate) async fn run(verb: Verb, format: Format) -> Result<ExitCode> {
             let entries = history(&target, &name).await?;
             output::print_list(format, &entries, HISTORY_COLUMNS)?;
         }
+        Verb::Resolve {
+            name,
+            resolve,
+            target,
+        } => resolve::run(&target, &name, &resolve, format).await?,
+        Verb::Wait { name, wait, target } => wait::run(&target, &name, &wait, format).await?,
         Verb::Watch {
             watch,
             filter,
             target,
         } => watch::run(&target, &watch, &filter, format).await?,
+        write => change(write, format).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-async fn ask(target: &Target, action: &str, params: Value) -> Result<Value> {
-    let mut client = target.open(false).await?;
-    let answer = client.call(action, &params).await;
-    client.close().await?;
-    answer
-}
-
-async fn change(
-    target: &Target,
-    format: Format,
-    action: &str,
-    params: Value,
-    may_create: bool,
-) -> Result<()> {
-    let mut client = target.open(may_create).await?;
-    let answer = client.call(action, &params).await;
-    client.close().await?;
-    let answer = answer?;
-    if format != Format::Table {
-        return output::print_one(format, &answer);
-    }
-    let did = if answer["changed"] == true {
-        "done"
-    } else {
-        "nothing to change"
-    };
-    output::print_line(&format!("{did} at revision {}", answer["revision"]))
-}
-
-/// Every page of a list, from one snapshot.
-async fn list(
-    target: &Target,
-    action: &str,
-    field: &str,
-    filter: &FilterArgs,
-) -> Result<Vec<Value>> {
-    let mut client = target.open(false).await?;
-    let mut items = Vec::new();
-    let mut params = json!({ "filter": filter.to_json() });
-    loop {
-        let mut page = client.call(action, &params).await?;
-        items.extend(
-            page[field]
-                .as_array_mut()
-                .map(std::mem::take)
-                .unwrap_or_default(),
-        );
-        if page["next_cursor"].is_null() {
-            break;
+/// Runs a verb that changes a service.
+async fn change(verb: Verb, format: Format) -> Result<()> {
+    let written = match verb {
+        Verb::Register {
+            entry,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "service": entry.entry()? }));
+            ask_or_create(&target, "register_service", params).await?
         }
-        params["cursor"] = page["next_cursor"].take();
-    }
-    client.close().await?;
-    Ok(items)
+        Verb::Deregister {
+            name,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "name": name }));
+            ask(&target, "deregister_service", params).await?
+        }
+        Verb::SetState {
+            name,
+            state,
+            write,
+            target,
+        } => {
+            let params = write.add_to(json!({ "name": name, "state": entry::state(&state)? }));
+            ask(&target, "set_service_state", params).await?
+        }
+        Verb::ReportHealth {
+            name,
+            health,
+            message,
+            target,
+        } => {
+            let params = json!({ "name": name, "status": health, "message": message });
+            ask(&target, "report_health", params).await?
+        }
+        other => unreachable!("{other:?} changes no service"),
+    };
+    print_written(format, &written)
 }
 
 async fn history(target: &Target, name: &str) -> Result<Vec<Value>> {
@@ -345,12 +285,7 @@ async fn history(target: &Target, name: &str) -> Result<Vec<Value>> {
     let mut params = json!({ "name": name });
     loop {
         let mut page = client.call("service_history", &params).await?;
-        entries.extend(
-            page["entries"]
-                .as_array_mut()
-                .map(std::mem::take)
-                .unwrap_or_default(),
-        );
+        entries.extend(take(&mut page["entries"]));
         if page["next_after"].is_null() {
             break;
         }

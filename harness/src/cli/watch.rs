@@ -5,6 +5,7 @@ use clap::Args;
 use registry_api::EventMessage;
 use serde_json::{Value, json};
 
+use super::ask::array;
 use super::client::{Client, Target};
 use super::output::{self, Format, text};
 use super::reconnect::{is_gone, reconnect};
@@ -120,23 +121,7 @@ async fn follow(
 
 fn print(format: Format, event: &EventMessage, data: &Value) -> Result<()> {
     match format {
-        Format::Table if event.event == "registry_loaded" => data["services"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .try_for_each(|service| {
-                let detail = format!(
-                    "{} {}",
-                    text(&service["version"]),
-                    text(&state_name(&service["state"]))
-                );
-                line(
-                    &service["revision"],
-                    "registry_loaded",
-                    &service["name"],
-                    &detail,
-                )
-            }),
+        Format::Table if event.event == "registry_loaded" => loaded(data),
         Format::Table => line(
             &data["revision"],
             &event.event,
@@ -148,6 +133,30 @@ fn print(format: Format, event: &EventMessage, data: &Value) -> Result<()> {
             &json!({ "event": event.event, "complete": event.complete, "data": data }),
         ),
     }
+}
+
+fn loaded(data: &Value) -> Result<()> {
+    for service in array(&data["services"]) {
+        let state = text(&state_name(&service["state"]));
+        let detail = format!("{} {state}", text(&service["version"]));
+        let (revision, name) = (&service["revision"], &service["name"]);
+        line(revision, "registry_loaded", name, &detail)?;
+    }
+    for instance in array(&data["instances"]) {
+        let (revision, name) = (&instance["revision"], &instance["service"]);
+        line(revision, "registry_loaded", name, &of_instance(instance))?;
+    }
+    Ok(())
+}
+
+/// The id of an instance, and where it is.
+fn of_instance(instance: &Value) -> String {
+    let host = text(&instance["address"]);
+    format!(
+        "{} at {host} port {}",
+        text(&instance["instance_id"]),
+        instance["port"]
+    )
 }
 
 fn line(revision: &Value, event: &str, service: &Value, detail: &str) -> Result<()> {
@@ -176,6 +185,8 @@ fn detail(event: &str, data: &Value) -> String {
             "the log begins after revision {}; watch anew",
             data["oldest"]
         ),
+        _ if !data["instance"].is_null() => of_instance(&data["instance"]),
+        "policy_changed" => String::new(),
         _ => text(&data["version"]),
     }
 }

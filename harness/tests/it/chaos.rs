@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread;
 
 use futures_lite::future::block_on;
@@ -30,17 +30,26 @@ struct Stage {
 }
 
 impl Stage {
+    fn acknowledged(&self) -> MutexGuard<'_, u64> {
+        self.acknowledged
+            .lock()
+            .expect("nobody panics while they hold it")
+    }
+
     fn acknowledge(&self) {
-        *self.acknowledged.lock().unwrap() += 1;
+        *self.acknowledged() += 1;
         self.more.notify_all();
     }
 
     /// Waits until so many registrations more were acknowledged.
     fn wait_for_more(&self, count: u64) {
-        let mut acknowledged = self.acknowledged.lock().unwrap();
+        let mut acknowledged = self.acknowledged();
         let enough = *acknowledged + count;
         while *acknowledged < enough {
-            acknowledged = self.more.wait(acknowledged).unwrap();
+            acknowledged = self
+                .more
+                .wait(acknowledged)
+                .expect("nobody panics while they hold it");
         }
     }
 
@@ -62,6 +71,13 @@ impl Stage {
             thread::yield_now();
         }
     }
+}
+
+/// The revision that an event's data tells.
+fn revision(data: &Value) -> u64 {
+    data["revision"]
+        .as_u64()
+        .expect("every event has a revision")
 }
 
 /// The last revision that a watcher was told.
@@ -137,7 +153,7 @@ fn watch_websocket(stage: &Stage) -> u64 {
                     return;
                 };
                 if message["type"] == "event" {
-                    seen.take(message["data"]["revision"].as_u64().unwrap(), "WebSocket");
+                    seen.take(revision(&message["data"]), "WebSocket");
                 }
             }
         });
@@ -172,7 +188,7 @@ fn watch_events(stage: &Stage) -> u64 {
             } else if line.is_empty()
                 && let Some(data) = data.take()
             {
-                seen.take(data["revision"].as_u64().unwrap(), "server-sent events");
+                seen.take(revision(&data), "server-sent events");
             }
             if stage.is_told(&seen) {
                 break;
@@ -199,7 +215,7 @@ fn watch_polls(stage: &Stage) -> u64 {
             continue;
         };
         for event in answer["events"].as_array().into_iter().flatten() {
-            seen.take(event["data"]["revision"].as_u64().unwrap(), "long poll");
+            seen.take(revision(&event["data"]), "long poll");
         }
         if let Some(revision) = answer["revision"].as_u64() {
             assert_eq!(revision, seen.0, "long poll: {answer}");
@@ -250,11 +266,12 @@ fn watchers_are_told_every_revision_once_while_the_daemon_is_killed() {
             for watcher in watchers {
                 assert_eq!(watcher.join().unwrap(), last + 1, "{backend}");
             }
-            let acknowledged = *stage.acknowledged.lock().unwrap();
+            let acknowledged = *stage.acknowledged();
             assert!(
                 last >= acknowledged,
                 "{backend}: {acknowledged} were acknowledged, {last} are there"
             );
+            daemon
         });
         assert!(daemon.terminate().success(), "{backend}");
     }

@@ -116,6 +116,41 @@ pub(crate) fn many_services(folder: &Path, count: usize) -> PathBuf {
     path
 }
 
+/// A file to import, with so many instances of ten services in three zones of two regions, each with a lease of so long:
+/// `service-0` to `service-9`, `instance-00000` and so on, in zones `a`, `b` and `c`.
+pub(crate) fn many_instances(folder: &Path, count: usize, ttl: &str) -> PathBuf {
+    let path = folder.join("instances.ndjson");
+    let lines: Vec<String> = (0..count)
+        .map(|index| {
+            let zone = ["a", "b", "c"][index % 3];
+            let metadata = json!({
+                "system": "demo",
+                "image": format!("registry.example.net/demo:{index}"),
+                "replica": (index / 30).to_string(),
+            });
+            let instance = json!({
+                "service": format!("service-{}", index % 10),
+                "instance_id": format!("instance-{index:05}"),
+                "address": format!("10.{}.{}.{}", index % 3, index / 250, index % 250),
+                "port": 9000 + index % 100,
+                "zone": zone,
+                "region": if zone == "c" { "west" } else { "east" },
+                "metadata": metadata,
+                "lease_ttl": ttl,
+            });
+            instance.to_string()
+        })
+        .collect();
+    std::fs::write(&path, lines.join("\n")).expect("the folder is ours");
+    path
+}
+
+/// Waits for the end of a process that was started, which must be a success.
+pub(crate) fn wait_for(mut child: Child) {
+    let status = child.wait().expect("it is our child");
+    assert!(status.success(), "{status}");
+}
+
 /// A daemon on a free port. Killed when it is dropped.
 pub(crate) struct Daemon {
     child: Child,

@@ -86,6 +86,7 @@ fn both_faces_see_the_same_registry() {
     assert_eq!(read["data"]["version"], "7");
 }
 
+#[cfg(feature = "tls")]
 #[test]
 fn half_of_a_certificate_is_refused_before_anything_is_begun() {
     let (code, message) = run_refused(&[

@@ -13,9 +13,10 @@ use registry_core::engine::{
 use registry_core::model::{
     Health, HealthStatus, InstanceSpec, Intent, Lifecycle, ServicePolicy, UnknownHeartbeat,
 };
-use registry_core::{Clock as _, ManualClock, RegistryStore, Revision, Span, Timestamp};
+use registry_core::{Clock as _, ManualClock, RegistryStore, Revision, Span, Timestamp, Writers};
 
 use crate::case::{Case, Failure, Verdict, any, case, persistent, shared};
+use crate::fault::{Fault, FaultStore};
 use crate::subject::Subject;
 
 pub(super) const CASES: &[Case] = &[
@@ -41,6 +42,7 @@ pub(super) const CASES: &[Case] = &[
     case!(any, expired_is_removed_and_forgotten_in_time),
     case!(any, critical_is_removed_where_the_policy_says_so),
     case!(any, intent_and_health_are_separate),
+    case!(any, expiry_that_cannot_be_committed_is_tried_again),
     case!(persistent, reopening_gives_every_lease_its_full_ttl),
     case!(persistent, last_seen_is_known_after_reopening),
     case!(shared, heartbeat_elsewhere_moves_the_lease),
@@ -113,22 +115,21 @@ fn beat(id: &str) -> Heartbeat<'_> {
 
 impl Running {
     /// Lets time pass in steps, each of which the driver has seen to its end before the next.
-    fn pass(&self, span: Duration) -> Verdict {
+    fn pass(&self, span: Duration) {
         let steps = span.as_millis() / STEP.as_millis();
         for _ in 0..steps {
-            self.step(STEP)?;
+            self.step(STEP);
         }
-        Ok(())
     }
 
-    fn step(&self, span: Duration) -> Verdict {
+    fn step(&self, span: Duration) {
         let before = self.registry.lease_time();
         self.clock.advance(span);
         while self.registry.lease_time() == before {
             thread::yield_now();
         }
-        // The driver answers when the tick is over.
-        self.set_policy(ServicePolicy::default())
+        // The driver answers when the tick is over, also where the answer is the failure of what it did in it.
+        drop(self.set_policy(ServicePolicy::default()));
     }
 
     /// Sets the policy of a service that nobody uses, or says nothing of it.
@@ -178,6 +179,13 @@ impl Running {
         Ok(block_on(self.registry.head())?.revision())
     }
 
+    /// Waits until a commit is visible here.
+    fn see(&self, revision: Revision) {
+        while self.registry.stale_view().revision() < revision {
+            thread::yield_now();
+        }
+    }
+
     /// How many instances there are in each of the states that a lease can be in.
     fn states(&self) -> Result<BTreeMap<&'static str, usize>, Failure> {
         let mut states = BTreeMap::new();
@@ -207,10 +215,10 @@ fn told(watch: &mut Watch, commits: usize) -> Result<Vec<EventKind>, Failure> {
 fn lease_lasts_its_ttl_and_at_most_a_second_more(subject: &Subject) -> Verdict {
     on(subject, |running| {
         running.register("a", None)?;
-        running.pass(TTL)?;
+        running.pass(TTL);
         assert!(running.has_lease("a")?, "it expired before its TTL");
         assert_eq!(running.revision()?, Revision(1));
-        running.pass(Duration::from_secs(1))?;
+        running.pass(Duration::from_secs(1));
         assert!(!running.has_lease("a")?, "it outlived its TTL by a second");
         assert_eq!(running.instance("a")?.health(), Health::Critical);
         let mut watch = running.registry.watch(Revision(1));
@@ -224,11 +232,11 @@ fn heartbeats_renew_without_a_commit(subject: &Subject) -> Verdict {
     on(subject, |running| {
         running.register("a", None)?;
         for _ in 0..4 {
-            running.pass(NEARLY_TTL)?;
+            running.pass(NEARLY_TTL);
             let view = running.registry.stale_view();
             assert!(running.registry.try_heartbeat(&view, beat("a")));
         }
-        running.pass(TTL)?;
+        running.pass(TTL);
         assert!(running.has_lease("a")?);
         assert_eq!(running.revision()?, Revision(1));
         let seen = running.instance("a")?.last_seen();
@@ -242,11 +250,11 @@ fn retry_keeps_the_fencing_revision_and_restart_gets_another(subject: &Subject) 
     on(subject, |running| {
         let first = running.register("a", Some(3))?;
         assert_eq!(first, Revision(1));
-        running.pass(NEARLY_TTL)?;
+        running.pass(NEARLY_TTL);
         // The same start again: no commit, and its lease is as good as new.
         assert_eq!(running.register("a", Some(3))?, first);
         assert_eq!(running.revision()?, Revision(1));
-        running.pass(TTL)?;
+        running.pass(TTL);
         assert!(running.has_lease("a")?);
         let second = running.register("a", Some(4))?;
         assert_eq!(second, Revision(2));
@@ -289,15 +297,15 @@ fn jumps_of_the_wall_clock_change_nothing(subject: &Subject) -> Verdict {
     on(subject, |running| {
         let day = Duration::from_secs(24 * 60 * 60);
         running.register("a", None)?;
-        running.pass(TTL / 2)?;
+        running.pass(TTL / 2);
         running.clock.jump_to(START.saturating_add(day));
-        running.pass(TTL / 2)?;
+        running.pass(TTL / 2);
         assert!(running.has_lease("a")?, "a jump ahead ended the lease");
         running.beat("a")?;
         running.clock.jump_to(Timestamp::from_nanos(0));
-        running.pass(TTL)?;
+        running.pass(TTL);
         assert!(running.has_lease("a")?);
-        running.pass(Duration::from_secs(1))?;
+        running.pass(Duration::from_secs(1));
         assert!(!running.has_lease("a")?, "a jump back kept the lease");
         Ok(())
     })
@@ -306,14 +314,14 @@ fn jumps_of_the_wall_clock_change_nothing(subject: &Subject) -> Verdict {
 fn pause_of_the_driver_expires_nobody(subject: &Subject) -> Verdict {
     on(subject, |running| {
         running.register("a", None)?;
-        running.pass(TTL / 2)?;
-        running.step(Duration::from_secs(60 * 60))?;
+        running.pass(TTL / 2);
+        running.step(Duration::from_secs(60 * 60));
         assert!(running.has_lease("a")?);
-        running.pass(TTL / 4)?;
+        running.pass(TTL / 4);
         running.beat("a")?;
-        running.pass(TTL)?;
+        running.pass(TTL);
         assert!(running.has_lease("a")?);
-        running.pass(Duration::from_secs(1))?;
+        running.pass(Duration::from_secs(1));
         assert!(!running.has_lease("a")?);
         Ok(())
     })
@@ -322,7 +330,7 @@ fn pause_of_the_driver_expires_nobody(subject: &Subject) -> Verdict {
 fn heartbeat_after_the_expiry_is_refused_until_it_registers(subject: &Subject) -> Verdict {
     on(subject, |running| {
         let first = running.register("a", Some(1))?;
-        running.pass(TTL + Duration::from_secs(1))?;
+        running.pass(TTL + Duration::from_secs(1));
         assert!(matches!(
             running.beat("a"),
             Err(RegistryError::NoLease { .. })
@@ -341,7 +349,8 @@ fn ten_lapse(running: &Running) -> Verdict {
     for number in 0..10 {
         running.register(&format!("i{number}"), None)?;
     }
-    running.pass(TTL + Duration::from_secs(1))
+    running.pass(TTL + Duration::from_secs(1));
+    Ok(())
 }
 
 fn many_that_lapse_at_once_are_held_back_then_let_go(subject: &Subject) -> Verdict {
@@ -357,15 +366,15 @@ fn many_that_lapse_at_once_are_held_back_then_let_go(subject: &Subject) -> Verdi
         assert_eq!(told(&mut watch, 10)?, [EventKind::InstanceSuspected; 10]);
         running.beat("i3")?;
         assert_eq!(told(&mut watch, 1)?, [EventKind::InstanceRestored]);
-        running.pass(Duration::from_secs(3))?;
+        running.pass(Duration::from_secs(3));
         running.beat("i3")?;
-        running.pass(Duration::from_secs(4))?;
+        running.pass(Duration::from_secs(4));
         running.beat("i3")?;
         assert_eq!(
             running.states()?,
             BTreeMap::from([("leased", 1), ("suspect", 9)])
         );
-        running.pass(Duration::from_secs(4))?;
+        running.pass(Duration::from_secs(4));
         assert_eq!(
             running.states()?,
             BTreeMap::from([("expired", 9), ("leased", 1)])
@@ -443,11 +452,11 @@ fn expired_is_removed_and_forgotten_in_time(subject: &Subject) -> Verdict {
             .register_instance(lasting, None, Context::default());
         block_on(registered)?;
         running.register("a", None)?;
-        running.pass(TTL + Duration::from_secs(1))?;
+        running.pass(TTL + Duration::from_secs(1));
         assert_eq!(running.states()?, BTreeMap::from([("expired", 1)]));
-        running.pass(Duration::from_secs(3))?;
+        running.pass(Duration::from_secs(3));
         assert_eq!(running.states()?, BTreeMap::from([("stopped", 1)]));
-        running.pass(Duration::from_secs(5))?;
+        running.pass(Duration::from_secs(5));
         assert_eq!(running.states()?, BTreeMap::new());
         let mut watch = running.registry.watch(Revision(2));
         let expected = [
@@ -478,15 +487,15 @@ fn critical_is_removed_where_the_policy_says_so(subject: &Subject) -> Verdict {
         };
         running.register("a", None)?;
         report(Health::Critical)?;
-        running.pass(Duration::from_secs(4))?;
+        running.pass(Duration::from_secs(4));
         running.beat("a")?;
         report(Health::Passing)?;
         report(Health::Critical)?;
-        running.pass(Duration::from_secs(4))?;
+        running.pass(Duration::from_secs(4));
         running.beat("a")?;
         // Critical for four seconds since the last report that said otherwise.
         assert_eq!(running.states()?, BTreeMap::from([("leased", 1)]));
-        running.pass(Duration::from_secs(3))?;
+        running.pass(Duration::from_secs(3));
         assert_eq!(running.states()?, BTreeMap::from([("stopped", 1)]));
         Ok(())
     })
@@ -519,21 +528,47 @@ fn intent_and_health_are_separate(subject: &Subject) -> Verdict {
     })
 }
 
+fn expiry_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict {
+    let inner = subject.open()?;
+    if inner.store().capabilities().writers == Writers::Many {
+        return Err(Failure::NotApplicable("its keepers write, too"));
+    }
+    // The first write registers, the second would be the expiry.
+    let faulty: Arc<dyn RegistryStore> = Arc::new(FaultStore::new(
+        Arc::clone(inner.store()),
+        2,
+        Fault::Refused,
+    ));
+    running(&faulty, &new_clock(), |running| {
+        running.register("a", None)?;
+        running.pass(TTL + Duration::from_secs(1));
+        // What is not durable has not happened: the lease goes on, as after a restart.
+        assert!(running.has_lease("a")?);
+        assert_eq!(running.revision()?, Revision(1));
+        running.beat("a")?;
+        running.pass(TTL + Duration::from_secs(1));
+        assert!(!running.has_lease("a")?);
+        assert_eq!(running.revision()?, Revision(2));
+        Ok(())
+    })
+}
+
 fn reopening_gives_every_lease_its_full_ttl(subject: &Subject) -> Verdict {
     let clock = new_clock();
     let store = subject.open()?;
     running(store.store(), &clock, |running| {
         running.register("a", None)?;
-        running.pass(NEARLY_TTL)
+        running.pass(NEARLY_TTL);
+        Ok(())
     })?;
     drop(store);
     // However long nobody ran.
     clock.advance(Duration::from_secs(60 * 60));
     running(subject.open()?.store(), &clock, |running| {
-        running.pass(TTL)?;
+        running.pass(TTL);
         assert!(running.has_lease("a")?, "it expired before its TTL");
         // A store of several processes finds out first that nobody else keeps it.
-        running.pass(Duration::from_secs(8))?;
+        running.pass(Duration::from_secs(8));
         assert!(!running.has_lease("a")?);
         Ok(())
     })
@@ -545,10 +580,10 @@ fn last_seen_is_known_after_reopening(subject: &Subject) -> Verdict {
     let seen = running(store.store(), &clock, |running| {
         running.register("a", None)?;
         for _ in 0..16 {
-            running.pass(Duration::from_secs(4))?;
+            running.pass(Duration::from_secs(4));
             running.beat("a")?;
         }
-        running.pass(Duration::from_secs(1))?;
+        running.pass(Duration::from_secs(1));
         Ok(running.instance("a")?.last_seen())
     })?;
     drop(store);
@@ -578,12 +613,16 @@ fn heartbeat_elsewhere_moves_the_lease(subject: &Subject) -> Verdict {
         // From now on it is kept there, and heartbeats there are none.
         there.beat("a")?;
         assert_eq!(there.revision()?, before.next());
-        while here.registry.stale_view().revision() < before.next() {
-            thread::yield_now();
+        // Back again, and there once more: each move begins a full TTL where it ends.
+        for (number, running) in [(2, here), (3, there)] {
+            running.see(Revision(before.0 + number - 1));
+            running.beat("a")?;
+            assert_eq!(running.revision()?, Revision(before.0 + number));
         }
-        there.pass(TTL + Duration::from_secs(1))?;
+        here.see(Revision(before.0 + 3));
+        there.pass(TTL + Duration::from_secs(1));
         assert!(!there.has_lease("a")?);
-        assert_eq!(there.revision()?, Revision(before.0 + 2));
+        assert_eq!(there.revision()?, Revision(before.0 + 4));
         Ok(())
     })
 }
@@ -594,11 +633,9 @@ fn leases_of_a_keeper_that_is_gone_are_adopted(subject: &Subject) -> Verdict {
             gone.register(&format!("i{number}"), None)?;
         }
         let before = gone.revision()?;
-        while there.registry.stale_view().revision() < before {
-            thread::yield_now();
-        }
+        there.see(before);
         // The clock of the first stands still from here, as its process does.
-        there.pass(TTL + Duration::from_secs(2))?;
+        there.pass(TTL + Duration::from_secs(2));
         assert_eq!(
             there.revision()?,
             before.next(),

@@ -48,6 +48,8 @@ pub struct Driver {
 pub(super) struct CommandJob {
     pub(super) command: Command,
     pub(super) reply: Sender<Result<Reply, RegistryError>>,
+    /// Whether the driver asks itself.
+    pub(super) is_own: bool,
 }
 
 impl CommandJob {
@@ -131,9 +133,17 @@ impl Driver {
                 }
                 Wake::ForeignCommit => self.catch_up().await?,
                 Wake::StoreFailed(error) => return Err(error.into()),
-                Wake::Closed => return Ok(self.shared.store.close().await?),
+                Wake::Closed => return self.close().await,
             }
         }
+    }
+
+    async fn close(&self) -> Result<(), RegistryError> {
+        let store = &self.shared.store;
+        if let Err(error) = self.leases.end(&**store).await {
+            tracing::warn!(%error, "others wait for leases to be adopted that are free already");
+        }
+        Ok(store.close().await?)
     }
 
     async fn wake(&mut self) -> Wake {
@@ -217,6 +227,7 @@ impl Driver {
             },
             // Nobody waits: what came of it is in the view.
             reply: async_channel::bounded(1).0,
+            is_own: true,
         });
         self.own.extend(jobs);
         while !self.own.is_empty() {
@@ -246,10 +257,25 @@ impl Driver {
         }
     }
 
-    /// The jobs of the next group: of those of the driver itself at most half as many as fit, before the others, so
-    /// that a lease that lapsed before a command came has lapsed for it, and that many leases hold up no commands.
+    /// Keeps jobs for the next group.
+    fn put_off(&mut self, jobs: Vec<CommandJob>) {
+        let (own, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_own);
+        self.left_over.extend(others);
+        own.into_iter()
+            .rev()
+            .for_each(|job| self.own.push_front(job));
+    }
+
+    /// The jobs of the next group: those of the driver itself before the others, so that a lease that lapsed before a
+    /// command came has lapsed for it; and no more than half of the group where others wait, so that many leases hold
+    /// up no commands.
     fn drain(&mut self, first: Option<CommandJob>) -> Vec<CommandJob> {
-        let own_max = (self.group_commands_max / 2).max(1);
+        let is_alone = first.is_none() && self.left_over.is_empty() && self.commands.is_empty();
+        let own_max = if is_alone {
+            self.group_commands_max
+        } else {
+            (self.group_commands_max / 2).max(1)
+        };
         let view = self.shared.view();
         let own = self.own.drain(..own_max.min(self.own.len()));
         let mut jobs: Vec<CommandJob> = own
@@ -282,8 +308,8 @@ impl Driver {
         let mut jobs = self.answer_known(drained).await;
         let attempts_max = self.shared.config.replan_max + 1;
         for _ in 0..attempts_max {
-            let mut group = Group::plan(&self.shared.view(), jobs, self.is_shared());
-            self.left_over.extend(group.take_left_over());
+            let mut group = Group::plan(&self.shared.view(), jobs);
+            self.put_off(group.take_left_over());
             if group.transactions().is_empty() {
                 return group.settle(&mut self.leases);
             }

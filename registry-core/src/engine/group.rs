@@ -29,8 +29,6 @@ pub(super) struct Group {
     bytes: usize,
     /// Which transaction of the group last changed a record.
     changed_by: HashMap<Key, u32>,
-    /// Whether others commit between, so that a record that names its revision needs it made sure.
-    is_shared: bool,
 }
 
 /// What the plan of a command came to, as of its place in the group.
@@ -54,7 +52,7 @@ enum Sign {
 }
 
 impl Group {
-    pub(super) fn plan(view: &View, jobs: Vec<CommandJob>, is_shared: bool) -> Self {
+    pub(super) fn plan(view: &View, jobs: Vec<CommandJob>) -> Self {
         let mut group = Self {
             view: view.clone(),
             transactions: Vec::with_capacity(jobs.len()),
@@ -63,7 +61,6 @@ impl Group {
             left_over: Vec::new(),
             bytes: 0,
             changed_by: HashMap::new(),
-            is_shared,
         };
         for job in jobs {
             group.add(job);
@@ -109,7 +106,8 @@ impl Group {
             None => Mutation::Delete(change.key.clone()),
         };
         let mut preconditions = vec![self.as_seen(key)];
-        if is_next && self.is_shared {
+        if is_next {
+            // The record names its revision, which no other may get.
             preconditions.push(Precondition::HeadIs(self.view.revision()));
         }
         self.bytes += change.after.as_deref().map_or(0, Image::body_bytes);

@@ -1,10 +1,10 @@
 //! Instances in the view.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use imbl::OrdMap;
 
+use super::confirmed::Confirmed;
 use super::lease::Lease;
 use crate::model::{Health, HealthStatus, InstanceEntry, Name};
 use crate::record::Versioned;
@@ -19,8 +19,7 @@ pub struct Instance {
     id: Name,
     /// Shared by every version of the record that has the same lease.
     lease: Option<Arc<Lease>>,
-    /// When the last health report was made that changed nothing; nanoseconds, `i64::MIN` for never. Not stored.
-    confirmed_at: AtomicI64,
+    confirmed: Confirmed,
 }
 
 impl Instance {
@@ -40,15 +39,12 @@ impl Instance {
                 None => Arc::new(Lease::new(service.clone(), id.clone(), entry)),
             }
         });
-        let confirmed_at = before.map_or(i64::MIN, |before| {
-            before.confirmed_at.load(Ordering::Relaxed)
-        });
         Self {
             record,
             service,
             id,
             lease,
-            confirmed_at: AtomicI64::new(confirmed_at),
+            confirmed: Confirmed::since(before.map(|before| &before.confirmed)),
         }
     }
 
@@ -74,10 +70,8 @@ impl Instance {
 
     /// The last health report, with the time of the last one that said the same.
     pub fn last_health_check(&self) -> Option<HealthStatus> {
-        let mut health = self.entry().last_health_check.clone()?;
-        let confirmed = Timestamp::from_nanos(self.confirmed_at.load(Ordering::Relaxed));
-        health.checked_at = health.checked_at.max(confirmed);
-        Some(health)
+        self.confirmed
+            .refresh(self.entry().last_health_check.as_ref())
     }
 
     /// When it was last heard of: its last heartbeat as far as this process knows, else its registration. Exact to a
@@ -109,8 +103,7 @@ impl Instance {
 
     /// Notes a health report that changed nothing.
     pub(super) fn confirm(&self, checked_at: Timestamp) {
-        self.confirmed_at
-            .fetch_max(checked_at.as_nanos(), Ordering::Relaxed);
+        self.confirmed.note(checked_at);
     }
 }
 

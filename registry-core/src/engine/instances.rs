@@ -123,13 +123,15 @@ impl Registry {
     /// Renews the lease of an instance, or registers it where it says what it is and the policy of its service allows.
     ///
     /// # Errors
-    /// [`RegistryError::NoLease`] where it must register; [`RegistryError::StaleIncarnation`].
+    /// [`RegistryError::NoLease`] where it must register; [`RegistryError::StaleIncarnation`];
+    /// [`RegistryError::Closed`], also where the lease is known.
     pub async fn heartbeat(
         &self,
         beat: Heartbeat<'_>,
         spec: Option<InstanceSpec>,
         context: Context,
     ) -> Result<(), RegistryError> {
+        self.check_open()?;
         if self.try_heartbeat(&self.stale_view(), beat) {
             return Ok(());
         }
@@ -152,6 +154,7 @@ impl Registry {
             let found = beats.len().to_string();
             return Err(ModelError::new("heartbeats", expected, found).into());
         }
+        self.check_open()?;
         let view = self.stale_view();
         let mut waiting = Vec::new();
         let mut refused = Vec::new();

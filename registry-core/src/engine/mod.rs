@@ -16,6 +16,7 @@ mod census;
 mod choose;
 mod command;
 mod config;
+mod confirmed;
 mod dependencies;
 mod driver;
 mod error;

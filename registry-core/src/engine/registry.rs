@@ -235,7 +235,11 @@ impl Registry {
         };
         let (reply, answer) = async_channel::bounded(1);
         self.commands
-            .send(CommandJob { command, reply })
+            .send(CommandJob {
+                command,
+                reply,
+                is_own: false,
+            })
             .await
             .map_err(|_| RegistryError::Closed)?;
         Ok(answer)
@@ -435,6 +439,14 @@ impl Registry {
             self.compact(through).await?;
             removed += through.0 - head.compacted.revision.0;
         }
+    }
+
+    /// Whether commands are still taken: what the view alone could answer is no promise any more where they are not.
+    pub(super) fn check_open(&self) -> Result<(), RegistryError> {
+        if self.is_closed() {
+            return Err(RegistryError::Closed);
+        }
+        Ok(())
     }
 
     /// Takes no more commands. The driver answers those that wait, closes the store and ends.

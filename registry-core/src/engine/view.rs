@@ -1,11 +1,11 @@
 //! The view: what readers see.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use imbl::{OrdMap, OrdSet};
 
 use super::census::Census;
+use super::confirmed::Confirmed;
 use super::filter::Filter;
 use super::instance::{Instance, Instances};
 use crate::head::{Anchor, Tally};
@@ -40,16 +40,15 @@ pub struct View {
 pub struct Service {
     record: Versioned,
     name: Name,
-    /// When the last report was made that changed nothing; nanoseconds, `i64::MIN` for never. Not stored.
-    confirmed_at: AtomicI64,
+    confirmed: Confirmed,
 }
 
 impl Service {
-    fn new(name: Name, record: Versioned) -> Self {
+    fn new(name: Name, record: Versioned, before: Option<&Self>) -> Self {
         Self {
             record,
             name,
-            confirmed_at: AtomicI64::new(i64::MIN),
+            confirmed: Confirmed::since(before.map(|before| &before.confirmed)),
         }
     }
 
@@ -66,10 +65,8 @@ impl Service {
 
     /// The last health report, with the time of the last one that said the same.
     pub fn health(&self) -> Option<HealthStatus> {
-        let mut health = self.entry().last_health_check.clone()?;
-        let confirmed = Timestamp::from_nanos(self.confirmed_at.load(Ordering::Relaxed));
-        health.checked_at = health.checked_at.max(confirmed);
-        Some(health)
+        self.confirmed
+            .refresh(self.entry().last_health_check.as_ref())
     }
 
     /// The commit that created it.
@@ -89,8 +86,7 @@ impl Service {
 
     /// Notes a report that changed nothing.
     pub(super) fn confirm(&self, checked_at: Timestamp) {
-        self.confirmed_at
-            .fetch_max(checked_at.as_nanos(), Ordering::Relaxed);
+        self.confirmed.note(checked_at);
     }
 }
 
@@ -359,14 +355,11 @@ impl View {
     }
 
     fn put_service(&mut self, name: &Name, record: Versioned) {
-        let service = Arc::new(Service::new(name.clone(), record));
+        let known = self.services.get(name.as_str()).map(|known| &**known);
+        let service = Arc::new(Service::new(name.clone(), record, known));
         let before = self.services.insert(name.clone(), Arc::clone(&service));
         if let Some(before) = &before {
             self.tally.remove(&before.record);
-            service.confirmed_at.store(
-                before.confirmed_at.load(Ordering::Relaxed),
-                Ordering::Relaxed,
-            );
         }
         let old = before
             .as_deref()

@@ -7,7 +7,9 @@ use futures_lite::future::block_on;
 use registry_core::codec::{
     CodecId, decode_log_value, decode_value, encode_log_value, encode_value, peek_log_value,
 };
-use registry_core::model::{ExecutionInfo, Health, Location, ServiceEntry, ServiceState};
+use registry_core::model::{
+    ExecutionInfo, Health, KeeperEntry, Location, ServiceEntry, ServiceState,
+};
 use registry_core::portable::{PortableEntry, PortableRecord};
 use registry_core::{
     Anchor, Change, Commit, Hash, Head, Image, LogEntry, MemoryStore, Mutation, Record,
@@ -90,20 +92,36 @@ fn others() -> Vec<(String, Versioned)> {
     let policies = policies().into_iter();
     let policies =
         policies.map(|(name, policy)| (format!("policy-{name}"), Record::Policy(policy)));
-    let versioned = |(name, record)| {
-        let value = Versioned {
-            image: Image::new(record).unwrap(),
-            created: Revision(3),
-            modified: Revision(258),
-        };
-        (name, value)
-    };
     instances.chain(policies).map(versioned).collect()
+}
+
+/// Keepers with the names of their vectors, of the same revisions.
+fn keepers() -> Vec<(String, Versioned)> {
+    let keeper = |adopted_by: &str| {
+        Record::Keeper(KeeperEntry {
+            id: "0199e4f0-0000-7000-8000-000000000001".to_owned(),
+            adopted_by: adopted_by.to_owned(),
+        })
+    };
+    let adopter = "0199e4f0-0000-7000-8000-000000000002";
+    let keepers = [("keeper-own", ""), ("keeper-adopted", adopter)];
+    keepers
+        .map(|(name, adopted_by)| versioned((name.to_owned(), keeper(adopted_by))))
+        .into()
+}
+
+fn versioned((name, record): (String, Record)) -> (String, Versioned) {
+    let value = Versioned {
+        image: Image::new(record).unwrap(),
+        created: Revision(3),
+        modified: Revision(258),
+    };
+    (name, value)
 }
 
 #[test]
 fn stored_values_of_every_kind_are_read_and_written_byte_for_byte() {
-    for (name, value) in others() {
+    for (name, value) in others().into_iter().chain(keepers()) {
         for codec in [CodecId::Fcode, CodecId::Bincode] {
             let name = format!("{name}.{codec}.hex");
             let bytes = bytes_of(&name, &encode_value(codec, &value));

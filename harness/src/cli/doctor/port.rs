@@ -4,13 +4,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use anyhow::Result;
+use harness::client::{ClientError, Connection};
 use registry_http::BindAddress;
 use serde_json::{Value, json};
 
 use super::super::config::Settings;
 use super::super::daemon;
-use super::super::exit::TurnedAway;
-use super::super::remote::Remote;
 use super::check::Check;
 
 /// Time that whoever listens has to answer as a daemon does.
@@ -61,7 +60,7 @@ async fn taken(addr: SocketAddr, settings: &Settings) -> Check {
             Check::ok("port", evidence)
         }
         Ok(Err(error)) => match error.downcast_ref() {
-            Some(TurnedAway { status, .. }) if *status == UNAUTHORIZED => Check::warn(
+            Some(ClientError::TurnedAway { status, .. }) if *status == UNAUTHORIZED => Check::warn(
                 "port",
                 format!("{addr} is taken by something that asks for a token: {error}"),
                 "set HARNESS_TOKEN, so that it can be asked whether it is the daemon",
@@ -73,6 +72,7 @@ async fn taken(addr: SocketAddr, settings: &Settings) -> Check {
 }
 
 async fn info(addr: SocketAddr, token: Option<&str>) -> Result<Value> {
-    let mut remote = Remote::connect_with(&format!("ws://{addr}/ws"), token).await?;
-    remote.call("registry_info", &json!({})).await
+    let address = format!("ws://{addr}/ws").parse()?;
+    let mut connection = Connection::connect(&address, token).await?;
+    Ok(connection.call("registry_info", &json!({})).await?)
 }

@@ -22,6 +22,8 @@ use crate::model::{Health, Name};
 use crate::store::{Note, RegistryStore};
 use crate::time::Timestamp;
 
+/// Timers that one tick looks at, a fraction of a second's work; the rest is looked at by the next.
+const SWEEP_TIMERS_MAX: usize = 200_000;
 /// Pause before something that could not be committed is tried again, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
@@ -145,10 +147,10 @@ impl LeaseBook {
         }
         let policy = self.policy(view, instance.service());
         if let Some(lease) = instance.lease() {
-            lease.is_kept.store(true, Ordering::Release);
+            let was_kept = lease.is_kept.swap(true, Ordering::AcqRel);
             match entry.suspect_since {
                 Some(mark) => self.watch(instance, Phase::Suspect, mark, Since::Now, &policy),
-                None => self.keep(lease, entry.lease_ttl.as_millis()),
+                None => self.keep(lease, entry.lease_ttl.as_millis(), was_kept),
             }
             if let Some(mark) = critical_since(instance) {
                 self.watch(instance, Phase::Critical, mark, since, &policy);
@@ -160,10 +162,10 @@ impl LeaseBook {
         }
     }
 
-    /// Keeps a lease: begins one that is new or trusted again, and looks at it sooner where its TTL was shortened.
-    fn keep(&mut self, lease: &Arc<Lease>, ttl_ms: u64) {
+    /// Keeps a lease: begins one that is new here or trusted again, and looks at it sooner where its TTL was shortened.
+    fn keep(&mut self, lease: &Arc<Lease>, ttl_ms: u64, was_kept: bool) {
         lease.ttl_ms.store(ttl_ms, Ordering::Relaxed);
-        if lease.deadline().is_none() {
+        if !was_kept || lease.deadline().is_none() {
             lease.begin(&self.clock);
             lease.due.store(u64::MAX, Ordering::Relaxed);
         }
@@ -223,7 +225,7 @@ impl LeaseBook {
         let now_ms = self.clock.now_ms();
         let mut actions = Vec::new();
         let mut lapsed: BTreeMap<Name, Vec<Arc<Lease>>> = BTreeMap::new();
-        for timer in self.deadlines.take_due(now_ms) {
+        for timer in self.deadlines.take_due(now_ms, SWEEP_TIMERS_MAX) {
             match timer {
                 Timer::Lease(lease) => {
                     if self.has_lapsed(view, &lease, now_ms) {
@@ -323,20 +325,7 @@ impl LeaseBook {
         let retry_at = self.clock.now_ms() + RETRY_MS;
         for timer in std::mem::take(&mut self.unsettled) {
             match timer {
-                Timer::Lease(lease) => {
-                    let current = view.instance(lease.service(), lease.id());
-                    let counters = &self.counters;
-                    match current.filter(|instance| is_lease_of(instance, &lease)) {
-                        None => count(&counters.leases_expired),
-                        Some(held) if held.entry().suspect_since.is_some() => {
-                            count(&counters.leases_suspected)
-                        }
-                        Some(instance) => {
-                            self.keep(&lease, instance.entry().lease_ttl.as_millis());
-                            continue;
-                        }
-                    };
-                }
+                Timer::Lease(lease) => self.settle_lease(view, &lease),
                 Timer::Instance(timer) => {
                     let instance = view.instance(&timer.service, &timer.id);
                     if instance.is_some_and(|it| timer.phase.is_of(it, timer.mark)) {
@@ -346,6 +335,17 @@ impl LeaseBook {
                     }
                 }
             }
+        }
+    }
+
+    fn settle_lease(&mut self, view: &View, lease: &Arc<Lease>) {
+        let current = view.instance(lease.service(), lease.id());
+        match current.filter(|instance| is_lease_of(instance, lease)) {
+            None => count(&self.counters.leases_expired),
+            Some(held) if held.entry().suspect_since.is_some() => {
+                count(&self.counters.leases_suspected);
+            }
+            Some(instance) => self.keep(lease, instance.entry().lease_ttl.as_millis(), true),
         }
     }
 
@@ -365,7 +365,9 @@ impl LeaseBook {
         if !keepers.is_due(now_ms) {
             return Ok(Vec::new());
         }
-        store.note(keepers.beat(now_ms)).await?;
+        if let Some(note) = keepers.beat(now_ms) {
+            store.note(note).await?;
+        }
         if !keepers.has_others() {
             return Ok(Vec::new());
         }
@@ -381,6 +383,14 @@ impl LeaseBook {
         Ok(actions)
     }
 
+    /// Takes back what said that this process keeps leases, before the store is closed.
+    pub(in crate::engine) async fn end(&self, store: &dyn RegistryStore) -> Result<(), StoreError> {
+        match self.keepers.as_ref().and_then(Keepers::end) {
+            Some(note) => store.note(note).await,
+            None => Ok(()),
+        }
+    }
+
     /// Renews a lease that a command came for; one that was marked as lapsed is begun anew, before anything was done
     /// about it.
     pub(in crate::engine) fn renew(&mut self, instance: &Instance) {
@@ -388,7 +398,7 @@ impl LeaseBook {
             && lease.renew(&self.clock) == Renewal::Undecided
             && lease.is_kept.load(Ordering::Acquire)
         {
-            self.keep(lease, instance.entry().lease_ttl.as_millis());
+            self.keep(lease, instance.entry().lease_ttl.as_millis(), true);
         }
     }
 }

@@ -59,11 +59,21 @@ impl Deadlines {
         self.slots.entry(slot).or_default().push(timer);
     }
 
-    /// Takes what is due.
-    pub(super) fn take_due(&mut self, now_ms: u64) -> Vec<Timer> {
-        let later = self.slots.split_off(&(now_ms / SLOT_MS + 1));
-        let due = std::mem::replace(&mut self.slots, later);
-        due.into_values().flatten().collect()
+    /// Takes what is due, the oldest first and at most so much.
+    pub(super) fn take_due(&mut self, now_ms: u64, max: usize) -> Vec<Timer> {
+        let mut due = Vec::new();
+        while due.len() < max
+            && let Some(mut slot) = self.slots.first_entry()
+            && *slot.key() <= now_ms / SLOT_MS
+        {
+            let room = max - due.len();
+            if slot.get().len() <= room {
+                due.extend(slot.remove());
+            } else {
+                due.extend(slot.get_mut().drain(..room));
+            }
+        }
+        due
     }
 }
 
@@ -86,13 +96,23 @@ mod tests {
         for at in [0, 1, 64, 65, 1_000, 100_000] {
             deadlines.set(at, timer("a"));
         }
-        assert_eq!(deadlines.take_due(0).len(), 1);
-        assert_eq!(deadlines.take_due(63).len(), 0);
-        assert_eq!(deadlines.take_due(64).len(), 2);
-        assert_eq!(deadlines.take_due(127).len(), 0);
-        assert_eq!(deadlines.take_due(1_087).len(), 2);
+        assert_eq!(deadlines.take_due(0, 10).len(), 1);
+        assert_eq!(deadlines.take_due(63, 10).len(), 0);
+        assert_eq!(deadlines.take_due(64, 10).len(), 2);
+        assert_eq!(deadlines.take_due(127, 10).len(), 0);
+        assert_eq!(deadlines.take_due(1_087, 10).len(), 2);
         assert!(!deadlines.is_empty());
-        assert_eq!(deadlines.take_due(100_063).len(), 1);
+        assert_eq!(deadlines.take_due(100_063, 10).len(), 1);
+        assert!(deadlines.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_taken_next() {
+        let mut deadlines = Deadlines::default();
+        (0..5).for_each(|_| deadlines.set(64, timer("a")));
+        deadlines.set(128, timer("b"));
+        assert_eq!(deadlines.take_due(1_000, 2).len(), 2);
+        assert_eq!(deadlines.take_due(1_000, 4).len(), 4);
         assert!(deadlines.is_empty());
     }
 }

@@ -90,14 +90,19 @@ impl Keepers {
         now_ms >= self.next_ms && !self.is_idle()
     }
 
-    /// The next sign of life.
-    pub(super) fn beat(&mut self, now_ms: u64) -> Note {
+    /// The next sign of life; none of a process that keeps no leases, which nobody waits for.
+    pub(super) fn beat(&mut self, now_ms: u64) -> Option<Note> {
         self.next_ms = now_ms + self.ttl_ms / 5;
         self.beats += 1;
-        Note {
+        self.keeps.then(|| Note {
             name: format!("{PREFIX}{}", self.own_id),
             content: self.beats.to_le_bytes().to_vec(),
-        }
+        })
+    }
+
+    /// The end of the signs of life, where there were any.
+    pub(super) fn end(&self) -> Option<Note> {
+        self.keeps.then(|| Self::deleted(&self.own_id))
     }
 
     /// Takes note of every keeper that ever showed that it lives.
