@@ -34,7 +34,7 @@ def sayable(value):
 
 def say(case):
     """Makes a case that is meant to be right one that is."""
-    path = case.path_parameters = sayable(case.path_parameters or {})
+    path = case.path_parameters or {}
     case.body = sayable(case.body)
     case.query = sayable(case.query or {})
     # An instance never has the name of its service.

@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "registry-ws",
         ],
     ),
-    ("xtask", &["harness", "registry-api"]),
+    ("xtask", &["harness", "registry-api", "registry-http"]),
 ];
 
 /// What the core with one backend must not bring along.

@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail};
 use harness::backends::Backend;
 use registry_api::{ACTIONS, ActionSpec, EVENTS, Effect, ErrorCode};
+use registry_http::METRICS;
 
 use crate::root;
 
@@ -17,6 +18,7 @@ fn parts() -> Vec<Part> {
         ("docs/protocol.md", "actions", actions()),
         ("docs/protocol.md", "events", events()),
         ("docs/errors.md", "errors", errors()),
+        ("docs/metrics.md", "metrics", metrics()),
         ("README.md", "backends", backends()),
     ]
 }
@@ -135,6 +137,27 @@ fn errors() -> String {
         })
         .collect();
     table(&["code", "HTTP status", "retry", "hint"], &rows)
+}
+
+fn metrics() -> String {
+    let rows: Vec<_> = METRICS
+        .iter()
+        .map(|metric| {
+            let series: Vec<_> = metric.series().map(|name| format!("`{name}`")).collect();
+            let labels: Vec<_> = metric
+                .labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect();
+            vec![
+                series.join(", "),
+                metric.form.as_str().into(),
+                labels.join(", "),
+                metric.help.into(),
+            ]
+        })
+        .collect();
+    table(&["series", "type", "labels", "what it tells"], &rows)
 }
 
 fn backends() -> String {

@@ -1,7 +1,9 @@
-//! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`.
+//! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
+//! `cargo xtask contract`.
 
 mod arrows;
 mod conformance;
+mod contract;
 mod functions;
 mod generated;
 mod tidy;
@@ -11,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check]";
+const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract";
 
 fn main() -> ExitCode {
     match run() {
@@ -32,6 +34,7 @@ fn run() -> Result<()> {
         ["gen", "--check"] => generated::check(),
         ["conformance"] => conformance::write(),
         ["conformance", "--check"] => conformance::check(),
+        ["contract"] => contract::run(),
         _ => bail!(USAGE),
     }
 }

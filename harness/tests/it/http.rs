@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::fixture::{Client, Daemon, run_refused, text};
 
 /// Runs a line in a shell that stops at the first failure.
-fn shell(script: &str) -> (bool, String) {
+pub(crate) fn shell(script: &str) -> (bool, String) {
     let output = Command::new("sh")
         .args(["-euc", script])
         .output()
@@ -18,7 +18,7 @@ fn shell(script: &str) -> (bool, String) {
     (output.status.success(), format!("{stdout}{stderr}"))
 }
 
-fn address(daemon: &Daemon) -> &str {
+pub(crate) fn address(daemon: &Daemon) -> &str {
     let url = daemon.url.trim_start_matches("ws://");
     url.trim_end_matches("/ws")
 }

@@ -18,6 +18,7 @@ mod instances;
 mod javascript;
 mod kinds;
 mod migrate;
+mod prometheus;
 mod ready;
 mod tour;
 mod wait;

@@ -651,6 +651,7 @@ fn leases_of_a_keeper_that_is_gone_are_adopted(subject: &Subject) -> Verdict {
             );
         }
         // The first finds out, and what it does about a lease from then on is a move.
+        gone.see(before.next());
         gone.beat("i0")?;
         assert_eq!(gone.revision()?, Revision(before.0 + 2));
         Ok(())

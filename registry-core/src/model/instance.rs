@@ -69,6 +69,10 @@ pub struct InstanceSpec {
     pub tags: Vec<String>,
     /// Whatever else there is to say.
     #[serde(default)]
+    #[cfg_attr(
+        feature = "openapi",
+        schemars(extend("propertyNames" = { "minLength": 1, "maxLength": 255 }))
+    )]
     pub metadata: BTreeMap<String, String>,
     /// Version of what runs; free text.
     #[serde(default)]

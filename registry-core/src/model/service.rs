@@ -104,6 +104,7 @@ pub enum Location {
     /// On another host.
     Remote {
         /// Its name or address.
+        #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 255)))]
         host: String,
         /// How to reach it.
         ssh_config: SshConfig,

@@ -1,6 +1,7 @@
 //! The HTTP face over real sockets.
 
 mod client;
+mod deploy;
 mod instances;
 mod limits;
 mod ops;
