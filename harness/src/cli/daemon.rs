@@ -16,6 +16,7 @@ use registry_api::Api;
 use registry_http::{BindAddress, HttpServer, Listener, Stream, Tls};
 use registry_ws::{WsConfig, WsServer};
 use rustix::fs::{Access, access};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -84,6 +85,7 @@ async fn start(settings: &Settings) -> Result<()> {
     let addresses = listen_addresses(settings, &ws)?;
     let tls = settings.tls()?.map(Arc::new);
     let mut stop = Stop::new()?;
+    raise_file_limit();
     // The ports are taken first: a daemon that cannot have them leaves the store alone.
     let mut listeners = Vec::new();
     for address in &addresses {
@@ -132,6 +134,19 @@ async fn start(settings: &Settings) -> Result<()> {
     driving.await.context("the driver panicked")??;
     tracing::info!("ended: the store is closed");
     Ok(())
+}
+
+/// Has as many files open as the process may. Each connection is one, and the limit that shells set is lower than
+/// `connections_max`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
 }
 
 /// The addresses to listen on. Beyond this machine a token is required.

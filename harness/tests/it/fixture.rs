@@ -211,6 +211,11 @@ impl Daemon {
             .unwrap_or_else(|| panic!("no {name} in {:?}", self.ready))
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, as the OOM killer does.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
@@ -306,6 +311,11 @@ impl Client {
             .send(Message::text(request.to_string()))
             .await
             .ok()
+    }
+
+    /// Sends a message of any form; none where the connection ended.
+    pub(crate) async fn send_message(&mut self, message: Message) -> Option<()> {
+        self.socket.send(message).await.ok()
     }
 
     /// The next message; none where the connection ended.

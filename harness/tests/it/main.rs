@@ -4,6 +4,7 @@ mod audit;
 mod chaos;
 mod cli;
 mod crash;
+mod crowd;
 mod daemon;
 mod death;
 mod discovery;
