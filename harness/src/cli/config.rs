@@ -440,6 +440,11 @@ impl Settings {
         }
     }
 
+    /// Whether the addresses of TCP speak TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        matches!(self.tls_files(), Ok(Some(_)))
+    }
+
     /// TLS as the files say.
     pub(crate) fn tls(&self) -> Result<Option<Tls>> {
         let Some((certificate, key)) = self.tls_files()? else {

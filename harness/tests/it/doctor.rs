@@ -219,6 +219,40 @@ fn port_of_a_stranger_fails() {
 }
 
 #[test]
+fn socket_file_is_asked_as_a_port_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = migrated(folder.path(), persistent()[0]);
+    let socket = folder.path().join("h.sock");
+    let bind = format!("unix:{}", socket.display());
+    let port = |binds: &[&str]| {
+        let binds = binds.iter().flat_map(|bind| ["--bind", bind]);
+        let args: Vec<_> = ["--path", text(&path)].into_iter().chain(binds).collect();
+        let diagnosis = Diagnosis::of(&args);
+        let (status, evidence) = diagnosis.check("port");
+        (status.to_owned(), evidence.to_owned())
+    };
+    let (status, evidence) = port(&["127.0.0.1:0", &bind]);
+    assert_eq!(status, "ok", "{evidence}");
+    assert!(evidence.contains("h.sock is free"), "{evidence}");
+    let missing = format!("unix:{}/none/h.sock", folder.path().display());
+    assert_eq!(port(&[&bind, &missing]).0, "fail");
+    let arguments = ["--registry-backend", "memory", "--bind", "127.0.0.1:0"];
+    let daemon = Daemon::start(&[&arguments[..], &["--bind", &bind]].concat());
+    let (status, evidence) = port(&[&bind]);
+    assert_eq!(status, "ok", "{evidence}");
+    assert!(evidence.contains("a harness daemon answers"), "{evidence}");
+    daemon.kill();
+    let (status, evidence) = port(&[&bind]);
+    assert_eq!(status, "ok", "{evidence}");
+    assert!(evidence.contains("nobody listens"), "{evidence}");
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::write(&socket, "precious").unwrap();
+    let (status, evidence) = port(&[&bind]);
+    assert_eq!(status, "fail", "{evidence}");
+    assert!(evidence.contains("no socket"), "{evidence}");
+}
+
+#[test]
 fn senseless_configuration_fails_and_the_rest_is_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let path = migrated(folder.path(), persistent()[0]);

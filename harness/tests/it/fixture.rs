@@ -167,7 +167,10 @@ impl Daemon {
         BufReader::new(stdout)
             .read_line(&mut ready)
             .expect("the daemon prints");
-        assert!(ready.starts_with("ready ws://"), "{args:?}: {ready:?}");
+        let is_ready = ["ready ws://", "ready wss://"]
+            .iter()
+            .any(|start| ready.starts_with(start));
+        assert!(is_ready, "{args:?}: {ready:?}");
         let url = ready
             .split(' ')
             .nth(1)

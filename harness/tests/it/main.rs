@@ -21,6 +21,8 @@ mod kinds;
 mod migrate;
 mod prometheus;
 mod ready;
+#[cfg(feature = "tls")]
+mod tls;
 mod tour;
 mod wait;
 mod watch;
