@@ -40,11 +40,11 @@ pub(super) async fn look(settings: &Settings) -> Check {
             BindAddress::Unix(path) => look_at_socket(path, settings).await,
         });
     }
-    sum(found)
+    sum(&found)
 }
 
 /// One check of those of all addresses: as the worst of them is.
-fn sum(found: Vec<Check>) -> Check {
+fn sum(found: &[Check]) -> Check {
     let evidence: Vec<_> = found.iter().map(|check| check.evidence.clone()).collect();
     let is = |status| move |check: &&Check| check.status == status;
     let worst = found
