@@ -1,5 +1,7 @@
 //! The daemon with a certificate: HTTP and WebSocket over TLS, and another certificate while it runs.
 
+#![expect(clippy::disallowed_methods, reason = "a wait has an end")]
+
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +35,7 @@ impl Files {
             key: folder.join("key.pem"),
             config: folder.join("config.toml"),
         };
-        let (certificate, key) = (&files.certificate, &files.key);
+        let (certificate, key) = (text(&files.certificate), text(&files.key));
         let config = format!(
             "tls_cert = {certificate:?}\ntls_key = {key:?}\ntls_reload_interval = \"20ms\"\n"
         );
