@@ -43,7 +43,9 @@ async fn send_slowly(addr: String, is_websocket: bool) -> Result<(), Failure> {
             stream
         } else {
             let mut stream = TcpStream::connect(&addr).await?;
-            stream.write_all(b"GET /v1/ping HTTP/1.1\r\nx-slow: ").await?;
+            stream
+                .write_all(b"GET /v1/ping HTTP/1.1\r\nx-slow: ")
+                .await?;
             stream
         };
         while stream.write_all(b"x").await.is_ok() {
