@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use registry_http::METRICS;
+use registry_http::{METRICS, MetricSpec};
 use serde_json::Value;
 
 fn read(file: &str) -> String {
@@ -33,7 +33,7 @@ fn metrics_of(query: &str) -> BTreeSet<String> {
 }
 
 fn check(file: &str, queries: &[String]) {
-    let known: BTreeSet<String> = METRICS.iter().flat_map(|metric| metric.series()).collect();
+    let known: BTreeSet<String> = METRICS.iter().flat_map(MetricSpec::series).collect();
     let mut found = BTreeSet::new();
     for query in queries {
         let metrics = metrics_of(query);

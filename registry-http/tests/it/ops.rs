@@ -36,8 +36,8 @@ async fn scrape(server: &Server, accepted: &str) -> String {
     let headers = [("accept", accepted)];
     let answer = server.send("GET", "/metrics", &headers, None).await;
     let form = answer.header("content-type");
-    assert!(accepted.starts_with(form.split(';').next().unwrap()));
-    String::from_utf8(answer.body).unwrap()
+    assert!(accepted.starts_with(form.split(';').next().unwrap_or_default()));
+    String::from_utf8(answer.body).expect("metrics are text")
 }
 
 /// Names, types and labels of what was scraped; the labels of a histogram's bounds aside.
@@ -46,8 +46,8 @@ fn scraped(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let mut name = String::new();
     for line in text.lines() {
         if let Some(typed) = line.strip_prefix("# TYPE ") {
-            let (metric, form) = typed.split_once(' ').unwrap();
-            name = metric.to_owned();
+            let (metric, form) = typed.split_once(' ').expect("a name and a type");
+            metric.clone_into(&mut name);
             found.insert(name.clone(), (form.to_owned(), BTreeSet::new()));
         } else if !line.starts_with('#') {
             let labels = line
