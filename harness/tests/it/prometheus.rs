@@ -78,10 +78,6 @@ impl Prometheus {
     }
 
     /// Asks until the answer is as wanted.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it bounds the wait for a program that is not ours"
-    )]
     fn wait<T>(&self, path: &str, wanted: impl Fn(&Value) -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
