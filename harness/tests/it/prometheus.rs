@@ -1,7 +1,5 @@
 //! Debian's Prometheus with the configuration in `deploy`: it scrapes a daemon and discovers what is registered there.
 
-#![expect(clippy::disallowed_methods, reason = "a wait has an end")]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
