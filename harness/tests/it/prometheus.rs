@@ -76,6 +76,7 @@ impl Prometheus {
     }
 
     /// Asks until the answer is as wanted.
+    #[expect(clippy::disallowed_methods, reason = "a wait has an end")]
     fn wait<T>(&self, path: &str, wanted: impl Fn(&Value) -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
