@@ -1,11 +1,12 @@
 //! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
-//! `cargo xtask contract`.
+//! `cargo xtask contract`, `cargo xtask powercut [OPTIONS]`.
 
 mod arrows;
 mod conformance;
 mod contract;
 mod functions;
 mod generated;
+mod rigs;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract";
+const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | powercut [OPTIONS]";
 
 fn main() -> ExitCode {
     match run() {
@@ -35,6 +36,7 @@ fn run() -> Result<()> {
         ["conformance"] => conformance::write(),
         ["conformance", "--check"] => conformance::check(),
         ["contract"] => contract::run(),
+        ["powercut", options @ ..] => rigs::run("powercut", options),
         _ => bail!(USAGE),
     }
 }
