@@ -57,6 +57,21 @@ pub(crate) struct Checked {
     pub(crate) detail: String,
     /// What must be found the next time.
     pub(crate) ledger: Ledger,
+    /// Whether the target of a migration is there.
+    #[serde(default)]
+    pub(crate) has_migrated: bool,
+}
+
+impl Checked {
+    /// The verdict where something is wrong.
+    pub(crate) fn failed(verdict: Verdict, detail: String) -> Self {
+        Self {
+            verdict,
+            detail,
+            ledger: Ledger::default(),
+            has_migrated: false,
+        }
+    }
 }
 
 /// What is wrong.
@@ -65,22 +80,14 @@ type Problem = (Verdict, String);
 /// Plays the part, and prints the verdict.
 pub(crate) fn run(check: &Check) -> Result<()> {
     let checked = match block_on(examine(check)) {
-        Ok(ledger) => Checked {
-            verdict: Verdict::Sound,
-            detail: String::new(),
-            ledger,
-        },
-        Err((verdict, detail)) => Checked {
-            verdict,
-            detail,
-            ledger: Ledger::default(),
-        },
+        Ok(checked) => checked,
+        Err((verdict, detail)) => Checked::failed(verdict, detail),
     };
     serde_json::to_writer(std::io::stdout(), &checked)?;
     Ok(())
 }
 
-async fn examine(check: &Check) -> Result<Ledger, Problem> {
+async fn examine(check: &Check) -> Result<Checked, Problem> {
     let store = open(&check.backend, &check.path, OpenMode::OpenOrCreate)?;
     let head = store.head().await.map_err(half)?;
     let log = read_log(&*store, &head).await?;
@@ -98,10 +105,16 @@ async fn examine(check: &Check) -> Result<Ledger, Problem> {
     registry.begin_close();
     let closed = driver.run().await;
     closed.map_err(|error| (Verdict::Half, format!("close: {error}")))?;
-    if let Some((target, told)) = &check.migration {
-        check_target(&check.backend, target, *told, &head).await?;
-    }
-    Ok(ledger)
+    let has_migrated = match &check.migration {
+        Some((target, told)) => check_target(&check.backend, target, *told, &head).await?,
+        None => false,
+    };
+    Ok(Checked {
+        verdict: Verdict::Sound,
+        detail: String::new(),
+        ledger,
+        has_migrated,
+    })
 }
 
 fn half(error: StoreError) -> Problem {
@@ -263,18 +276,18 @@ async fn check_verified(store: &dyn RegistryStore) -> Result<(), Problem> {
     }
 }
 
-/// The target of a migration is not there, or is the whole source.
+/// Whether the target of a migration is there: all of the source, or nothing.
 async fn check_target(
     backend: &str,
     target: &Path,
     told: Option<Anchor>,
     source: &Head,
-) -> Result<(), Problem> {
+) -> Result<bool, Problem> {
     let place = location(backend, target);
     let is_there = place.is_ok_and(|place| place.exists());
     if !is_there {
         return match told {
-            None => Ok(()),
+            None => Ok(false),
             Some(_) => Err((Verdict::Lost, "the migrated store is not there".to_owned())),
         };
     }
@@ -288,5 +301,6 @@ async fn check_target(
         return Err((Verdict::Half, detail));
     }
     check_verified(&*store).await?;
-    store.close().await.map_err(half)
+    store.close().await.map_err(half)?;
+    Ok(true)
 }

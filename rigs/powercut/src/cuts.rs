@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use harness::backends::Backend;
 
 use crate::check::{Check, Checked, Verdict};
-use crate::disk::{Image, Lie, Model, Operation, Plan, Survival, Volume};
+use crate::disk::{Image, Model, Operation, Plan, Survival, Volume};
 use crate::ledger::Ledger;
 use crate::report::{Counts, Finding, Report, Row};
 use crate::rig::{Outcome, Rig};
@@ -16,6 +16,11 @@ use crate::worker::{Task, Work};
 
 /// Cuts on one disk before a fresh one is taken.
 const SERIES: std::ops::RangeInclusive<u64> = 8..=20;
+
+/// Operations of a process that recovers.
+const RECOVERY: std::ops::RangeInclusive<u64> = 1..=10;
+/// Those, and the first commits after them.
+const RECOVERY_AND_COMMITS: std::ops::RangeInclusive<u64> = 1..=60;
 
 /// The circumstances of a series of cuts.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +67,6 @@ pub(crate) struct Start {
     pub(crate) script: Script,
     /// The operations of the script.
     pub(crate) history: Vec<Operation>,
-    pub(crate) syncs: u64,
 }
 
 /// Starts that were made.
@@ -172,7 +176,6 @@ impl<'a> Stage<'a> {
             ledger,
             script,
             history: volume.history().to_vec(),
-            syncs: volume.syncs(),
         })
     }
 }
@@ -192,7 +195,6 @@ struct Cut {
     operation: u64,
     crash: Image,
     checked: Checked,
-    migrated: bool,
 }
 
 impl<'a> Series<'a> {
@@ -228,6 +230,13 @@ impl<'a> Series<'a> {
 
     /// Runs a worker until the power is cut, and looks what is left.
     fn cut(&mut self, plan: Plan) -> Result<Cut> {
+        let mut plan = plan;
+        if self.case.scenario == Scenario::Recover && self.rng.u8(..3) == 0 {
+            // The first one is killed while it makes the store.
+            self.image = Image::empty();
+            self.ledger = Ledger::default();
+            plan.halt_at = Some(self.rng.u64(RECOVERY_AND_COMMITS));
+        }
         let mut volume = Volume::new(self.image.clone(), self.case.model, plan.clone());
         let mut earlier = Outcome::default();
         let mut operation = plan.halt_at.unwrap_or_default();
@@ -235,7 +244,11 @@ impl<'a> Series<'a> {
             // The first one is killed, and the power is cut under the one that recovers.
             let work = self.work(&self.ledger.clone());
             (volume, earlier) = self.stage.rig.work(volume, &work)?;
-            operation = self.rng.u64(1..=self.start.history.len() as u64 / 2);
+            operation = if self.rng.bool() {
+                self.rng.u64(RECOVERY)
+            } else {
+                self.rng.u64(RECOVERY_AND_COMMITS)
+            };
             volume.resume(Plan {
                 halt_at: Some(operation),
                 ..plan
@@ -263,7 +276,6 @@ impl<'a> Series<'a> {
             operation,
             crash,
             checked,
-            migrated: migrated.is_some(),
         })
     }
 
@@ -271,8 +283,8 @@ impl<'a> Series<'a> {
     fn go_on(&mut self, cut: Cut) {
         let is_over = match self.case.scenario {
             Scenario::Create => cut.checked.ledger != Ledger::default(),
-            Scenario::Migrate => cut.migrated,
-            _ => cut.checked.verdict != Verdict::Sound,
+            Scenario::Migrate => cut.checked.has_migrated,
+            _ => false,
         };
         if is_over || cut.checked.verdict != Verdict::Sound {
             self.image = self.start.image.clone();
@@ -320,23 +332,22 @@ pub(crate) fn run_series(
     Ok(cuts)
 }
 
+/// Chooses what happens to a script, by the operations that it has where nothing happens.
+pub(crate) type Planning<'a> = dyn Fn(&mut fastrand::Rng, &[Operation]) -> Plan + 'a;
+
 /// Cuts on a disk that lies. Answers how often that was seen.
 pub(crate) fn run_lie(
     rig: &Rig,
     starts: &mut Starts,
     case: Case,
     cuts: u64,
-    lie: impl Fn(&mut fastrand::Rng, u64) -> Lie,
+    planning: &Planning<'_>,
 ) -> Result<Counts> {
     let start = starts.of(rig, case.backend, case.scenario)?;
     let mut series = Series::new(rig, case, start);
     let mut counts = Counts::default();
     for _ in 0..cuts {
-        let lie = lie(&mut series.rng, start.syncs);
-        let plan = Plan {
-            lie: Some(lie),
-            ..series.plan()
-        };
+        let plan = planning(&mut series.rng, &start.history);
         let mut cut = series.cut(plan)?;
         counts.add(cut.checked.verdict);
         // What a lie did to a disk may show later: each begins with a sound one.

@@ -4,9 +4,12 @@
 //! and tells of each reply, a check opens what is left. See `README.md`.
 
 mod check;
+mod controls;
 mod cuts;
 mod disk;
+mod faults;
 mod flips;
+mod kills;
 mod ledger;
 mod mount;
 mod options;

@@ -6,8 +6,12 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use harness::backends::Backend;
 
+use crate::controls;
 use crate::cuts::{Case, Starts, run_positions, run_series};
 use crate::disk::{Model, Survival};
+use crate::faults;
+use crate::flips;
+use crate::kills;
 use crate::mount;
 use crate::report::Report;
 use crate::rig::Rig;
@@ -77,6 +81,18 @@ struct Options {
     /// Cuts once at each operation of a script of 200 commands.
     #[arg(long)]
     every_position: bool,
+    /// Fails each operation of a script in each way that it can fail.
+    #[arg(long)]
+    faults: bool,
+    /// Kills so many processes, on a real folder.
+    #[arg(long, default_value_t = 0)]
+    kills: u64,
+    /// Flips so many bits in the files of a closed store, one at a time.
+    #[arg(long, default_value_t = 0)]
+    bit_flips: u64,
+    /// Cuts with settings that are known to be bad, which must show.
+    #[arg(long)]
+    controls: bool,
     /// Prints the report as JSON.
     #[arg(long)]
     json: bool,
@@ -84,7 +100,8 @@ struct Options {
 
 impl Options {
     fn cuts(&self) -> u64 {
-        let is_alone = !self.every_position;
+        let is_alone = !(self.every_position || self.faults || self.controls)
+            && self.kills + self.bit_flips == 0;
         self.cuts.unwrap_or(if is_alone { CUTS } else { 0 })
     }
 
@@ -112,18 +129,7 @@ pub(crate) fn run() -> Result<bool> {
     let mut report = Report::default();
     let mut starts = Starts::default();
     for backend in &options.backend.0 {
-        let mut left = options.cuts();
-        for number in 0.. {
-            if left == 0 {
-                break;
-            }
-            let case = options.case(*backend, number);
-            left -= run_series(&rig, &mut starts, case, left, &mut report)?;
-        }
-        if options.every_position {
-            let case = |number| options.case(*backend, number);
-            run_positions(&rig, case, *backend, &mut report)?;
-        }
+        run_backend(&options, &rig, &mut starts, *backend, &mut report)?;
     }
     if options.json {
         print(&report.to_json().to_string());
@@ -139,4 +145,36 @@ pub(crate) fn run() -> Result<bool> {
 )]
 fn print(text: &str) {
     println!("{text}");
+}
+
+fn run_backend(
+    options: &Options,
+    rig: &Rig,
+    starts: &mut Starts,
+    backend: Backend,
+    report: &mut Report,
+) -> Result<()> {
+    let seed = options.seed;
+    let mut left = options.cuts();
+    let mut number = 0;
+    while left > 0 {
+        let case = options.case(backend, number);
+        left -= run_series(rig, starts, case, left, report)?;
+        number += 1;
+    }
+    if options.every_position {
+        let case = |number| options.case(backend, number);
+        run_positions(rig, case, backend, report)?;
+    }
+    if options.faults {
+        faults::run(rig, backend, seed, report)?;
+    }
+    kills::run(rig, backend, options.kills, seed, report)?;
+    if options.bit_flips > 0 {
+        flips::run(rig, backend, options.bit_flips, seed, report)?;
+    }
+    if options.controls {
+        controls::run(rig, starts, backend, seed, report)?;
+    }
+    Ok(())
 }

@@ -15,7 +15,6 @@ use tempfile::TempDir;
 use crate::check::{Check, Checked, Verdict};
 use crate::disk::{Image, Model, Plan, Volume};
 use crate::flips::Look;
-use crate::ledger::Ledger;
 use crate::mount::{self, Mounted};
 use crate::told::{Shown, Told};
 use crate::worker::Work;
@@ -191,10 +190,9 @@ impl Rig {
     /// Looks in a fresh process at what is left in a folder.
     pub(crate) fn check_folder(&self, check: &Check) -> Result<Checked> {
         let (output, ended) = self.ask(&Part::Check(check.clone()))?;
-        Ok(serde_json::from_slice(&output).unwrap_or_else(|_| Checked {
-            verdict: Verdict::Unopenable,
-            detail: format!("the check {ended}: {}", self.complaint()),
-            ledger: Ledger::default(),
+        Ok(serde_json::from_slice(&output).unwrap_or_else(|_| {
+            let detail = format!("the check {ended}: {}", self.complaint());
+            Checked::failed(Verdict::Unopenable, detail)
         }))
     }
 

@@ -125,11 +125,6 @@ impl Volume {
         &self.history
     }
 
-    /// Syncs so far.
-    pub(crate) fn syncs(&self) -> u64 {
-        self.syncs
-    }
-
     /// What a process sees.
     pub(crate) fn live(&self) -> Result<&Image, Refusal> {
         if self.is_halted {
