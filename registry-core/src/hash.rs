@@ -17,6 +17,13 @@ pub struct HashError {
     found: String,
 }
 
+impl Hash {
+    /// The hash of bytes for one purpose: no two purposes yield the same.
+    pub fn of(purpose: &str, bytes: &[u8]) -> Self {
+        Hasher::new(purpose).bytes(bytes).finish()
+    }
+}
+
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -27,6 +27,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         "registry-sqlite",
         &["registry-core", "registry-conformance"],
     ),
+    (
+        "registry-attach",
+        &[
+            "registry-conformance",
+            "registry-core",
+            "registry-json",
+            "registry-redb",
+            "registry-sled",
+        ],
+    ),
     ("registry-api", &["registry-core"]),
     ("registry-ws", &["registry-api", "registry-core"]),
     (
@@ -37,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "harness",
         &[
             "registry-api",
+            "registry-attach",
             "registry-core",
             "registry-http",
             "registry-json",

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::CodecError;
 use crate::key::Kind;
+use crate::limits::RECORD_BYTES_MAX;
 use crate::record::Record;
 
 /// Which codec wrote a body. The number is stored and never changes.
@@ -81,6 +82,18 @@ fn encode_body(codec: CodecId, record: &Record) -> Vec<u8> {
         Record::Policy(policy) => codec.encode(&stored::PolicyV1::from(policy)),
         Record::Keeper(keeper) => codec.encode(&stored::KeeperV1::from(keeper)),
     }
+}
+
+/// Reads the canonical body of a record of a kind, which a newer program may have written.
+pub(crate) fn read_body(kind: Kind, body: &[u8]) -> Result<Record, CodecError> {
+    if body.len() > RECORD_BYTES_MAX {
+        return Err(CodecError::Limit {
+            unit: "bytes",
+            max: RECORD_BYTES_MAX,
+            found: body.len(),
+        });
+    }
+    decode_body(CodecId::Fcode, kind, body)
 }
 
 fn decode_body(codec: CodecId, kind: Kind, body: &[u8]) -> Result<Record, CodecError> {

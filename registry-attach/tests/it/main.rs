@@ -1,0 +1,1 @@
+//! Several openers of one path.
