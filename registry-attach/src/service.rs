@@ -70,11 +70,12 @@ impl Service {
             core.closing.wait().await;
             Ok(())
         };
-        let ended = future::or(closing, self.work()).await;
-        if let Err(error) = &ended {
-            core.become_role(Role::failed(error));
+        if let Err(error) = future::or(closing, self.work()).await {
+            tracing::error!(%error, "the store cannot be used any more");
+            core.become_role(Role::failed(&error));
+            return Err(error);
         }
-        ended.and(core.close().await)
+        core.close().await
     }
 
     async fn work(&mut self) -> Result<()> {

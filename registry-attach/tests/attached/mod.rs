@@ -14,7 +14,7 @@ use registry_core::{
 };
 
 /// Opens a path twice, and answers the second opener; the first one owns the store as long as the second is there.
-pub fn open<S: RegistryStore>(
+pub(crate) fn open<S: RegistryStore>(
     backend: &'static str,
     path: &Path,
     open: impl Fn(&Path, OpenMode) -> Result<S> + Send + Sync + 'static,
@@ -35,7 +35,7 @@ pub fn open<S: RegistryStore>(
 }
 
 #[derive(Debug)]
-pub struct Attached {
+pub(crate) struct Attached {
     store: SharedStore,
     owner: SharedStore,
 }
