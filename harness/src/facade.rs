@@ -127,11 +127,17 @@ impl Registry {
         Ok(Self::running(engine, vec![thread]))
     }
 
-    /// Opens a path among others that have it open. What serves them runs on a thread of its own, so that it answers while
-    /// the driver plans.
     fn open(location: &Location) -> Result<Self, Error> {
-        let Opened { store, beside, .. } =
-            block_on(location.share(Claim::OwnNewer, &OpenOptions::default()))?;
+        Self::share(location, Claim::OwnNewer, &OpenOptions::default())
+    }
+
+    /// Opens a store among others that have it open, and runs it on two threads of its own: one that serves them, so that
+    /// they are answered while the driver plans, and one for the driver. Blocks until it is loaded.
+    ///
+    /// # Errors
+    /// As [`with_persistence`](Self::with_persistence).
+    pub fn share(location: &Location, claim: Claim, options: &OpenOptions) -> Result<Self, Error> {
+        let Opened { store, beside, .. } = block_on(location.share(claim, options))?;
         let serving = run_on_thread("harness-attach", async move { beside.run().await })?;
         // A store that cannot be loaded is dropped here, and its service ends with it.
         let (engine, driver) = block_on(load(store))?;
