@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use crate::error::CodecError;
 use crate::key::Kind;
 use crate::record::Record;
+use crate::schema::{SCHEMA, SchemaVersion};
 
 /// Which codec wrote a body. The number is stored and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +84,27 @@ fn encode_body(codec: CodecId, record: &Record) -> Vec<u8> {
     }
 }
 
-fn decode_body(codec: CodecId, kind: Kind, body: &[u8]) -> Result<Record, CodecError> {
-    Ok(match kind {
+/// Reads a body.
+///
+/// One of the current schema must be as it would be written, as its hash is that of its bytes: a second form of the same
+/// record would be a second hash, and would be lost when the record is written again.
+fn decode_body(
+    codec: CodecId,
+    kind: Kind,
+    schema: SchemaVersion,
+    body: &[u8],
+) -> Result<Record, CodecError> {
+    let record = match kind {
         Kind::Service => Record::Service(codec.decode::<stored::ServiceV1>(body)?.try_into()?),
         Kind::Instance => Record::Instance(codec.decode::<stored::InstanceV1>(body)?.into()),
         Kind::Policy => Record::Policy(codec.decode::<stored::PolicyV1>(body)?.into()),
         Kind::Keeper => Record::Keeper(codec.decode::<stored::KeeperV1>(body)?.into()),
-    })
+    };
+    if schema == SCHEMA && encode_body(codec, &record) != body {
+        return Err(CodecError::Body {
+            codec,
+            detail: "it is not in the form that is written".to_owned(),
+        });
+    }
+    Ok(record)
 }
