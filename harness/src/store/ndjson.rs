@@ -129,11 +129,8 @@ pub(super) async fn restore(
                     return Err(lines.error("expected the end after the seal").into());
                 }
                 let head = seal.head.clone();
-                // An empty store takes no restore of nothing; of anything else it says what does not fit.
-                if !head.is_empty() || entries > 0 || records > 0 {
-                    page.seal = Some(seal);
-                    store.restore(page).await?;
-                }
+                page.seal = Some(seal);
+                store.restore(page).await?;
                 return Ok(head);
             }
             Some(Line::HarnessExport { .. }) => {
