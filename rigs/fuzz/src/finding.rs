@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Longest description of a problem in a report, in characters; a replay tells all of it.
+const SHOWN_CHARS_MAX: usize = 600;
+
 /// An input that broke a promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -46,6 +49,10 @@ impl Finding {
                 input.escape_ascii()
             ),
         };
-        format!("{target}: {problem}\n  {} bytes; {place}", input.len())
+        let mut shown: String = problem.chars().take(SHOWN_CHARS_MAX).collect();
+        if shown.len() < problem.len() {
+            shown.push('…');
+        }
+        format!("{target}: {shown}\n  {} bytes; {place}", input.len())
     }
 }

@@ -20,8 +20,8 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Checks that it is no fault of the server, and that a refusal has the error envelope.
-    pub(crate) fn check(&self) {
+    /// Checks that it is no fault of the server, and that a refusal has the error envelope where a body was asked for.
+    pub(crate) fn check(&self, has_body: bool) {
         let Self { status, body, .. } = self;
         let text = String::from_utf8_lossy(body);
         assert!(*status < 500 || *status == UNSUPPORTED, "{status}: {text}");
@@ -31,7 +31,7 @@ impl Answer {
             let read: Result<Value, _> = serde_json::from_slice(body);
             assert!(read.is_ok(), "{status}: {text}");
         }
-        if *status < 400 || (body.is_empty() && BARE.contains(status)) {
+        if !has_body || *status < 400 || (body.is_empty() && BARE.contains(status)) {
             return;
         }
         let envelope: Value = serde_json::from_slice(body).expect("an error is JSON");

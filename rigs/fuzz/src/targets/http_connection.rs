@@ -66,7 +66,7 @@ fn check(heard: &[u8], has_body: bool) {
     let Some((answer, rest)) = take_answer(heard, has_body) else {
         return assert!(heard.is_empty(), "half an answer");
     };
-    answer.check();
+    answer.check(has_body);
     if answer.status == 101 {
         check_frames(rest);
     }

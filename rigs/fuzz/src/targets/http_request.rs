@@ -60,7 +60,7 @@ fn run(input: &[u8]) {
         let Some((answer, _)) = take_answer(&heard, !is_head) else {
             return assert!(heard.is_empty(), "half an answer");
         };
-        answer.check();
+        answer.check(!is_head);
         let must_not_change = is_head || is_get || answer.status >= 300;
         assert!(
             !must_not_change || before == after,

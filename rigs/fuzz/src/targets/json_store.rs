@@ -65,6 +65,7 @@ fn check(place: &Path, content: &[u8], is_forged: bool) {
     match open(&path) {
         Err(error) => {
             check_kind(&error);
+            assert!(error.path().is_some(), "{error:?}");
             assert!(
                 read(folder.path()) == files,
                 "a refusal changed a file: {error}"
@@ -94,7 +95,7 @@ fn check_kind(error: &StoreError) {
         error.kind(),
         ErrorKind::Corrupted | ErrorKind::Invalid | ErrorKind::SchemaTooNew { .. }
     );
-    assert!(is_told && error.path().is_some(), "{error:?}");
+    assert!(is_told, "{error:?}");
 }
 
 /// Asks everything, and answers whether the store is clean.

@@ -1,7 +1,7 @@
 //! A stored group of log entries.
 //!
-//! What is read is written as the same bytes, and in JSON so that it reads back the same; a peek tells the same
-//! revisions and ids. Each input is tried as it is and with its checksum put right.
+//! What is read reads back the same once it is written again, in JSON, too; a peek tells the same revisions and ids. Each
+//! input is tried as it is and with its checksum put right.
 
 use std::sync::Arc;
 
@@ -28,10 +28,8 @@ fn check(stored: &[u8]) {
         Ok(entries) => entries,
         Err(error) => return assert!(!error.to_string().is_empty(), "a refusal says why"),
     };
-    assert!(
-        encode_log_value(&entries) == stored,
-        "another form of what is written: {entries:?}"
-    );
+    let again = decode_log_value(&encode_log_value(&entries));
+    assert_eq!(again.ok().as_ref(), Some(&entries));
     let told = entries
         .iter()
         .map(|entry| (entry.commit.revision, entry.commit.id));
@@ -54,8 +52,14 @@ pub(crate) fn check_json(entry: &LogEntry) {
     );
 }
 
-/// Checks that an entry reads back the same from a log value.
+/// Checks that an entry reads back the same from a log value. Records of a newer program that were read from JSON have
+/// no stored form.
 pub(crate) fn check_stored(entry: LogEntry) {
+    let changes = entry.commit.changes.iter();
+    let mut images = changes.flat_map(|change| change.before.iter().chain(&change.after));
+    if images.any(|image| !image.schema().is_known()) {
+        return;
+    }
     let entries = [Arc::new(entry)];
     let read = decode_log_value(&encode_log_value(&entries));
     assert_eq!(read.ok().as_deref(), Some(&entries[..]), "in a log value");
