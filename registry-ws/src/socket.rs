@@ -134,27 +134,36 @@ where
         future::or(written, stalled(*write_timeout)).await
     }
 
-    /// Tells the peer why this is the end, where it can still be told.
+    /// Tells the peer why this is the end, where it can still be told. A peer that closed is answered with its own code.
     pub async fn say_goodbye(&mut self, ended: &Result<(), ConnectionEnd>) {
-        let Some((code, reason)) = goodbye(ended) else {
+        let end = match ended {
+            // The answer to its close frame waits to be sent.
+            Ok(()) => return drop(self.flush().await),
+            Err(end) => end,
+        };
+        let Some((code, reason)) = goodbye(end) else {
             return;
         };
-        let Self {
-            stream,
-            write_timeout,
-        } = self;
         let frame = CloseFrame {
             code,
             reason: reason.into(),
         };
+        if self.close(frame).await.is_ok() {
+            linger(self.stream.get_mut()).await;
+        }
+    }
+
+    async fn close(&mut self, frame: CloseFrame) -> Result<(), ConnectionEnd> {
+        let Self {
+            stream,
+            write_timeout,
+        } = self;
         let close = async {
             // A peer that is gone needs to hear nothing.
             drop(stream.close(Some(frame)).await);
             Ok(())
         };
-        if future::or(close, stalled(*write_timeout)).await.is_ok() && ended.is_err() {
-            linger(stream.get_mut()).await;
-        }
+        future::or(close, stalled(*write_timeout)).await
     }
 }
 
@@ -171,22 +180,19 @@ fn protocol_config(config: &WsConfig) -> WebSocketConfig {
 }
 
 /// Code and reason of the close frame; none where nothing can be told.
-fn goodbye(ended: &Result<(), ConnectionEnd>) -> Option<(CloseCode, &'static str)> {
-    let told = match ended {
-        Ok(()) => (CloseCode::Normal, ""),
-        Err(ConnectionEnd::Closing) => (CloseCode::Away, "the daemon is about to end"),
-        Err(ConnectionEnd::Silent) => (CloseCode::Policy, "no answer to a ping"),
-        Err(ConnectionEnd::Failed(WsError::Capacity(CapacityError::MessageTooLong { .. }))) => (
+fn goodbye(end: &ConnectionEnd) -> Option<(CloseCode, &'static str)> {
+    let told = match end {
+        ConnectionEnd::Closing => (CloseCode::Away, "the daemon is about to end"),
+        ConnectionEnd::Silent => (CloseCode::Policy, "no answer to a ping"),
+        ConnectionEnd::Failed(WsError::Capacity(CapacityError::MessageTooLong { .. })) => (
             CloseCode::Size,
             "the message is larger than message_bytes_max",
         ),
-        Err(ConnectionEnd::Failed(WsError::Utf8(_))) => {
-            (CloseCode::Invalid, "the text is not UTF-8")
-        }
-        Err(ConnectionEnd::Failed(WsError::Protocol(_))) => {
+        ConnectionEnd::Failed(WsError::Utf8(_)) => (CloseCode::Invalid, "the text is not UTF-8"),
+        ConnectionEnd::Failed(WsError::Protocol(_)) => {
             (CloseCode::Protocol, "the protocol was violated")
         }
-        Err(_) => return None,
+        _ => return None,
     };
     Some(told)
 }
