@@ -135,7 +135,7 @@ impl PortableImage {
             return Image::from_json(self.record, self.schema, self.hash, self.newer);
         };
         let kind = self.record.key()?.kind();
-        let image = Image::from_body(read_body(kind, &body)?, self.schema, &body)?;
+        let image = Image::from_body(read_body(kind, self.schema, &body)?, self.schema, &body)?;
         if *image.hash() != self.hash {
             return Err(CodecError::Hash {
                 expected: self.hash,

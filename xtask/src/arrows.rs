@@ -1,6 +1,7 @@
 //! Arrows between crates point one way, and the embedded library stays small.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -57,6 +58,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "registry-ws",
         ],
     ),
+    (
+        "fuzz",
+        &[
+            "harness",
+            "registry-api",
+            "registry-core",
+            "registry-http",
+            "registry-json",
+            "registry-ws",
+        ],
+    ),
     ("xtask", &["harness", "registry-api", "registry-http"]),
 ];
 
@@ -71,6 +83,7 @@ struct Metadata {
 #[derive(Deserialize)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
 }
 

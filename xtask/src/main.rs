@@ -1,11 +1,12 @@
 //! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
-//! `cargo xtask contract`.
+//! `cargo xtask contract`; rigs: `cargo xtask fuzz`.
 
 mod arrows;
 mod conformance;
 mod contract;
 mod functions;
 mod generated;
+mod rigs;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract";
+const USAGE: &str =
+    "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | fuzz [options]";
 
 fn main() -> ExitCode {
     match run() {
@@ -35,6 +37,7 @@ fn run() -> Result<()> {
         ["conformance"] => conformance::write(),
         ["conformance", "--check"] => conformance::check(),
         ["contract"] => contract::run(),
+        ["fuzz", options @ ..] => rigs::run("fuzz", options),
         _ => bail!(USAGE),
     }
 }

@@ -68,7 +68,7 @@ fn check_manifests(problems: &mut Vec<String>) -> Result<()> {
         problems.push("Cargo.toml: the members are not sorted".to_owned());
     }
     for package in arrows::packages()? {
-        let manifest = fs::read_to_string(root().join(&package.name).join("Cargo.toml"))?;
+        let manifest = fs::read_to_string(&package.manifest_path)?;
         if !manifest.contains("[lints]\nworkspace = true") {
             problems.push(format!(
                 "{}/Cargo.toml does not take the workspace's lints",

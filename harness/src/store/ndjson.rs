@@ -110,12 +110,7 @@ pub(super) async fn restore(
     let Some(Line::HarnessExport { schema, anchor }) = lines.next()? else {
         return Err(lines.error("expected the header of an export").into());
     };
-    if !schema.is_known() {
-        let detail = "read an export of a newer program";
-        return Err(
-            StoreError::new(ErrorKind::SchemaTooNew { found: schema }, "export", detail).into(),
-        );
-    }
+    check_schema(schema)?;
     let mut page = RestorePage {
         anchor: Some(anchor),
         ..RestorePage::default()
@@ -139,11 +134,10 @@ pub(super) async fn restore(
                 if lines.next()?.is_some() {
                     return Err(lines.error("expected the end after the seal").into());
                 }
+                check_schema(seal.schema)?;
                 let head = seal.head.clone();
-                if !head.is_empty() {
-                    page.seal = Some(seal);
-                    store.restore(page).await?;
-                }
+                page.seal = Some(seal);
+                store.restore(page).await?;
                 return Ok(head);
             }
             Some(Line::HarnessExport { .. }) => {
@@ -160,6 +154,15 @@ pub(super) async fn restore(
             progress(entries, records);
         }
     }
+}
+
+fn check_schema(schema: SchemaVersion) -> Result<(), StoreError> {
+    if schema.is_known() {
+        return Ok(());
+    }
+    let detail = "read an export of a newer program";
+    let kind = ErrorKind::SchemaTooNew { found: schema };
+    Err(StoreError::new(kind, "export", detail))
 }
 
 struct Lines<R> {
