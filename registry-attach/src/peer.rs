@@ -24,7 +24,7 @@ use crate::wire::{
 
 /// What happens next to the requests of a connection.
 enum Step {
-    Asked((u64, Request)),
+    Asked(Box<(u64, Request)>),
     Done(io::Result<()>),
 }
 
@@ -135,7 +135,7 @@ impl<'a> Attendance<'a> {
             let has_room = running.len() < REQUESTS_MAX;
             let asked = async {
                 match requests.recv().await {
-                    Ok(asked) => Step::Asked(asked),
+                    Ok(asked) => Step::Asked(Box::new(asked)),
                     // The reader says how the connection ended.
                     Err(_) => future::pending().await,
                 }
@@ -152,7 +152,10 @@ impl<'a> Attendance<'a> {
                 done.await
             };
             match step {
-                Step::Asked((id, request)) => running.push(self.carry_out(id, request, frames)),
+                Step::Asked(asked) => {
+                    let (id, request) = *asked;
+                    running.push(self.carry_out(id, request, frames));
+                }
                 Step::Done(done) => done?,
             }
         }

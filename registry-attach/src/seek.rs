@@ -221,12 +221,12 @@ async fn attach(core: &Core, socket: &Path) -> io::Result<Result<(Line, Bounds)>
     };
     let until = core.after(SILENCE_MAX);
     let checked = core.within(until, first.check(core.last_seen())).await;
-    let is_there = match checked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))? {
-        Ok(is_there) => is_there,
+    let found = match checked.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))? {
+        Ok(found) => found,
         Err(error) => return Ok(Err(error)),
     };
     let moved = first.moved;
-    if let Err(error) = judge(core, core.last_seen(), is_there) {
+    if let Err(error) = judge(core, core.last_seen(), found) {
         return Ok(Err(error));
     }
     Ok(Ok((
@@ -254,21 +254,22 @@ struct FirstQuestions<'a> {
 }
 
 impl FirstQuestions<'_> {
-    /// Whether the log of the owner has a place; none where that was compacted.
-    async fn check(&mut self, seen: Anchor) -> io::Result<Result<Option<bool>>> {
+    /// What the owner has where this opener saw the store last.
+    async fn check(&mut self, seen: Anchor) -> io::Result<Result<Place>> {
         if seen.revision == Revision::ZERO {
-            return Ok(Ok(Some(true)));
+            return Ok(Ok(Place::Same));
         }
         let head = match self.ask(Request::Head).await? {
             Ok(Answer::Head(head)) => head,
             Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
             Err(failure) => return Ok(Err(failure.into_error(self.backend))),
         };
-        if let Some(found) = at_head(seen, &head) {
+        let found = Place::at_head(seen, &head);
+        if found != Place::InLog {
             return Ok(Ok(found));
         }
         match self.ask(Request::Changes(entry_at(seen.revision))).await? {
-            Ok(Answer::Changes(page)) => Ok(Ok(at_entry(seen, &page))),
+            Ok(Answer::Changes(page)) => Ok(Ok(Place::in_log(seen, &page))),
             Ok(_) => Err(io::ErrorKind::InvalidData.into()),
             Err(failure) => Ok(Err(failure.into_error(self.backend))),
         }
@@ -296,15 +297,12 @@ async fn check_seat(core: &Core, seat: &Seat) -> Result<()> {
         return Ok(());
     }
     let head = seat.store.head().await?;
-    let found = match at_head(seen, &head) {
-        Some(found) => found,
-        None => at_entry(seen, &seat.store.changes(entry_at(seen.revision)).await?),
-    };
+    let mut found = Place::at_head(seen, &head);
+    if found == Place::InLog {
+        let page = seat.store.changes(entry_at(seen.revision)).await?;
+        found = Place::in_log(seen, &page);
+    }
     judge(core, seen, found)
-}
-
-fn at_entry(seen: Anchor, page: &ChangePage) -> Option<bool> {
-    page.entries.first().map(|entry| entry.hash == seen.hash)
 }
 
 fn entry_at(revision: Revision) -> ChangesRequest {
@@ -315,22 +313,47 @@ fn entry_at(revision: Revision) -> ChangesRequest {
     }
 }
 
-/// Whether a head has a place of the log, as far as it tells: none where the log must be asked.
-fn at_head(seen: Anchor, head: &Head) -> Option<Option<bool>> {
-    if head.revision() < seen.revision {
-        return Some(Some(false));
-    }
-    // What was compacted cannot be compared any more.
-    (head.compacted.revision > seen.revision)
-        .then_some(None)
-        .or_else(|| (head.last.revision == seen.revision).then_some(Some(head.last == seen)))
-        .or_else(|| {
-            (head.compacted.revision == seen.revision).then_some(Some(head.compacted == seen))
-        })
+/// What a store has where this opener saw it last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Same,
+    Another,
+    /// It was compacted, and cannot be compared any more.
+    Nothing,
+    /// The log must be asked.
+    InLog,
 }
 
-fn judge(core: &Core, seen: Anchor, is_there: Option<bool>) -> Result<()> {
-    if is_there != Some(false) {
+impl Place {
+    fn of(is_same: bool) -> Self {
+        if is_same { Self::Same } else { Self::Another }
+    }
+
+    /// As far as the head tells.
+    fn at_head(seen: Anchor, head: &Head) -> Self {
+        let last = head.last;
+        let compacted = head.compacted;
+        if last.revision < seen.revision {
+            Self::Another
+        } else if last.revision == seen.revision {
+            Self::of(last == seen)
+        } else if compacted.revision == seen.revision {
+            Self::of(compacted == seen)
+        } else if compacted.revision > seen.revision {
+            Self::Nothing
+        } else {
+            Self::InLog
+        }
+    }
+
+    fn in_log(seen: Anchor, page: &ChangePage) -> Self {
+        let entry = page.entries.first();
+        entry.map_or(Self::Nothing, |entry| Self::of(entry.hash == seen.hash))
+    }
+}
+
+fn judge(core: &Core, seen: Anchor, found: Place) -> Result<()> {
+    if found != Place::Another {
         return Ok(());
     }
     let Anchor { revision, hash } = seen;

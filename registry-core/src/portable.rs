@@ -216,7 +216,14 @@ impl<'de> Visitor<'de> for ImageVisitor {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use fmt::Write as _;
+
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 fn unhex<E: de::Error>(digits: &str) -> Result<Box<[u8]>, E> {

@@ -280,8 +280,9 @@ impl Writer {
         let mut file = private_options().write(true).open(&path).map_err(refused)?;
         if file.metadata().map_err(refused)?.len() != offset {
             file.set_len(offset).map_err(refused)?;
-            file.sync_all().map_err(refused)?;
         }
+        // A process that was killed may have left its last append unsynced, and that is shown from now on.
+        file.sync_all().map_err(refused)?;
         file.seek(SeekFrom::Start(offset)).map_err(refused)?;
         Ok(Self {
             folder: folder.to_path_buf(),

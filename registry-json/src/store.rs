@@ -11,6 +11,7 @@ use registry_core::commit::{
     ChangeCollector, Evaluation, IntervalSync, RangeCollector, Recent, Restoration, Shared, Tip,
     WriterSlot, check_changes, check_compact, check_group, check_range, evaluate,
 };
+use registry_core::durable::{sync_folder, sync_parent};
 use registry_core::{
     Anchor, Capabilities, ChangePage, ChangesRequest, Committed, Durability, ErrorKind, Head, Key,
     LogEntry, Note, OpenMode, Outcome, PathLock, RangePage, RangeRequest, RegistryStore,
@@ -115,6 +116,8 @@ impl JsonStore {
             end,
         } = loaded;
         let files = is_writable.then(|| {
+            sync_folder(BACKEND, &folder)?;
+            sync_parent(BACKEND, &folder)?;
             Ok(Files {
                 facts,
                 log: Writer::open(&folder, end.0, end.1)?,

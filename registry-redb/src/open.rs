@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable};
 use registry_core::codec::{decode_meta, peek_log_value};
 use registry_core::commit::{Recent, replay};
-use registry_core::durable::{rename_durably, temporary_path};
+use registry_core::durable::{rename_durably, sync_parent, temporary_path};
 use registry_core::{ErrorKind, OpenMode, PathLock, Result, Revision, StoreError, private_options};
 use tempfile::TempDir;
 
@@ -52,6 +52,8 @@ impl Engine {
         if !self::exists(path)? {
             create(config)?;
         }
+        // A process that was killed while it made the store may have left the name unsynced.
+        sync_parent(BACKEND, path)?;
         check_pages(path, config.cache_bytes)?;
         let database = builder(config)
             .open(path)

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use registry_core::durable::{rename_durably, temporary_path};
+use registry_core::durable::{rename_durably, sync_parent, temporary_path};
 use registry_core::{ErrorKind, OpenMode, PathLock, Result, StoreError, private_options};
 use rusqlite::{Connection, OpenFlags};
 
@@ -146,6 +146,16 @@ pub(crate) fn connect(
     let connection = Connection::open_with_flags(path, flags())?;
     schema::configure(&connection, sync, cache_bytes)?;
     Ok(connection)
+}
+
+/// Makes durable what a process that was killed may have left: commits in the journal, names in the folder.
+///
+/// SQLite shows the commits that it finds in the journal, synced or not, and syncs the folder only for a journal that it
+/// made itself.
+pub(crate) fn settle(path: &Path, synced: &Connection) -> std::result::Result<(), Fault> {
+    // A checkpoint begins with a sync of the journal. One that others keep from ending has done that, too.
+    synced.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(sync_parent(BACKEND, path)?)
 }
 
 /// Opens a connection that changes nothing and expects that nobody else does.

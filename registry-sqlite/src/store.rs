@@ -145,6 +145,7 @@ impl Shared {
         schema::upgrade(&mut synced).map_err(refused)?;
         let relaxed = connect(Sync::Normal)?;
         let ((), head) = reads::snapshot(&synced, |_, _| Ok(())).map_err(refused)?;
+        open::settle(&path, &synced).map_err(refused)?;
         let writer = Writer::new(synced, relaxed, durability, &head).map_err(refused)?;
         let published = Arc::new(Published::new(head));
         let seat = Arc::new(WriterSeat {

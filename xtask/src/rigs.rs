@@ -1,4 +1,4 @@
-//! Rigs: programs of their own in `rigs`, built optimised and run with the options that were given.
+//! The rigs: programs of the workspace that put the registry to the test, too long for `cargo test`.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::root;
 
-/// Builds and runs a rig.
+/// Builds the rig of that package for speed, and runs it with the options as they are.
 pub(crate) fn run(package: &str, options: &[&str]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
@@ -15,6 +15,6 @@ pub(crate) fn run(package: &str, options: &[&str]) -> Result<()> {
         .current_dir(root())
         .status()
         .context("run cargo")?;
-    ensure!(status.success(), "{package}: {status}");
+    ensure!(status.success(), "{package} ended with {status}");
     Ok(())
 }

@@ -71,8 +71,8 @@ fn check_manifests(problems: &mut Vec<String>) -> Result<()> {
         let manifest = fs::read_to_string(&package.manifest_path)?;
         if !manifest.contains("[lints]\nworkspace = true") {
             problems.push(format!(
-                "{}/Cargo.toml does not take the workspace's lints",
-                package.name
+                "{} does not take the workspace's lints",
+                package.manifest_path.display()
             ));
         }
     }

@@ -101,6 +101,8 @@ impl State {
 
 fn tally(records: &BTreeMap<Key, Versioned>) -> Tally {
     let mut tally = Tally::default();
-    records.values().for_each(|record| tally.add(record));
+    for record in records.values() {
+        tally.add(record);
+    }
     tally
 }

@@ -85,7 +85,7 @@ impl Formed for Arc<LogEntry> {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum MutationForm {
-    Put(PortableImage),
+    Put(Box<PortableImage>),
     Delete(Key),
 }
 
@@ -94,7 +94,7 @@ impl Formed for Mutation {
 
     fn form(&self) -> MutationForm {
         match self {
-            Self::Put(image) => MutationForm::Put((&**image).into()),
+            Self::Put(image) => MutationForm::Put(Box::new((&**image).into())),
             Self::Delete(key) => MutationForm::Delete(key.clone()),
         }
     }

@@ -1,0 +1,10 @@
+//! A disk in memory that keeps what was written and what was synced apart. Knows nothing of FUSE.
+
+mod change;
+mod image;
+mod survival;
+mod volume;
+
+pub(crate) use image::{Image, Inode, Kind, ROOT, Refusal};
+pub(crate) use survival::Survival;
+pub(crate) use volume::{Fault, Lie, Model, Operation, Plan, Volume};

@@ -1,0 +1,130 @@
+//! One operation that fails, at each position of a script: writes are refused from then on or the error was an honest
+//! one, reads go on, and what was acknowledged is there when the store is opened again.
+
+use anyhow::Result;
+use harness::backends::Backend;
+
+use crate::check::{Checked, Verdict};
+use crate::cuts::{Stage, Start, name};
+use crate::disk::{Fault, Image, Model, Operation, Plan, Survival, Volume};
+use crate::report::{Finding, Report, Row};
+use crate::rig::{Outcome, Rig};
+use crate::script::{Scenario, Script};
+use crate::worker::Task;
+
+/// Commands of the script.
+const STEPS: usize = 10;
+
+/// Fails each operation of two scripts once in each way: one on an empty disk, one on a store.
+pub(crate) fn run(rig: &Rig, backend: Backend, seed: u64, report: &mut Report) -> Result<()> {
+    let stage = Stage::new(rig, backend);
+    let script = Script {
+        clients: 1,
+        steps: STEPS,
+        ..Scenario::Commit.script(backend)
+    };
+    for preparation in [None, Some(&script)] {
+        let (image, ledger) = stage.prepare(preparation)?;
+        let start = stage.rehearse(image, ledger, script.clone(), Task::Commit)?;
+        for (operation, position) in start.history.iter().zip(1..) {
+            for fault in faults_of(*operation) {
+                let trial = Trial {
+                    stage,
+                    start: &start,
+                    position,
+                    fault: *fault,
+                    seed,
+                };
+                trial.run(report)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The ways in which an operation can fail.
+fn faults_of(operation: Operation) -> &'static [Fault] {
+    match operation {
+        Operation::Write => &[Fault::Io, Fault::NoSpace, Fault::Short],
+        Operation::Metadata | Operation::Sync => &[Fault::Io, Fault::NoSpace],
+    }
+}
+
+struct Trial<'a> {
+    stage: Stage<'a>,
+    start: &'a Start,
+    position: u64,
+    fault: Fault,
+    seed: u64,
+}
+
+impl Trial<'_> {
+    fn run(&self, report: &mut Report) -> Result<()> {
+        let plan = Plan {
+            fault: Some((self.position, self.fault)),
+            ..Plan::default()
+        };
+        let Start {
+            image,
+            ledger,
+            script,
+            ..
+        } = self.start;
+        let volume = Volume::new(image.clone(), Model::Ext4, plan);
+        let work = self.stage.work(script, self.seed, ledger, Task::Insist);
+        let (volume, outcome) = self.stage.rig.work(volume, &work)?;
+        let mut rng = fastrand::Rng::with_seed(self.seed);
+        let disks = [
+            ("opened again", volume.seen()),
+            ("after a power cut", volume.crash(Survival::Drop, &mut rng)),
+        ];
+        let broken = broken(&outcome);
+        for (when, image) in disks {
+            let check = self.stage.check(script, ledger, &outcome);
+            let mut checked = self.stage.rig.check(image.clone(), &check)?;
+            if let (Verdict::Sound, Some(broken)) = (checked.verdict, &broken) {
+                checked = Checked::failed(Verdict::Wrong, broken.clone());
+            }
+            self.conclude(when, &checked, &image, report)?;
+        }
+        Ok(())
+    }
+
+    fn conclude(
+        &self,
+        when: &str,
+        checked: &Checked,
+        image: &Image,
+        report: &mut Report,
+    ) -> Result<()> {
+        let row = Row {
+            backend: self.stage.backend.to_string(),
+            scenario: "faults".to_owned(),
+            model: name(&Model::Ext4),
+        };
+        report.count(&row, checked.verdict);
+        if checked.verdict == Verdict::Sound {
+            return Ok(());
+        }
+        let (fault, position) = (self.fault, self.position);
+        let operation = self.start.history[usize::try_from(position - 1)?];
+        let finding = Finding {
+            row,
+            verdict: checked.verdict,
+            detail: checked.detail.clone(),
+            place: format!("{fault:?} at operation {position} ({operation:?}), {when}"),
+            again: format!(
+                "--backend {} --faults --seed {}",
+                self.stage.backend, self.seed
+            ),
+            image: None,
+        };
+        report.find(finding, Some(image))
+    }
+}
+
+/// What the worker itself saw go wrong.
+fn broken(outcome: &Outcome) -> Option<String> {
+    let broken = outcome.broken.first().cloned();
+    broken.or_else(|| outcome.failure())
+}
