@@ -69,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "registry-ws",
         ],
     ),
+    ("histories", &["harness", "registry-core"]),
     ("powercut", &["harness", "registry-core"]),
     ("xtask", &["harness", "registry-api", "registry-http"]),
 ];

@@ -1,5 +1,5 @@
 //! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
-//! `cargo xtask contract`; rigs: `cargo xtask fuzz [OPTIONS]`, `cargo xtask powercut [OPTIONS]`.
+//! `cargo xtask contract`; rigs: `cargo xtask fuzz [OPTIONS]`, `cargo xtask histories [OPTIONS]`, `cargo xtask powercut [OPTIONS]`.
 
 mod arrows;
 mod conformance;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | fuzz [OPTIONS] | powercut [OPTIONS]";
+const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS]";
 
 fn main() -> ExitCode {
     match run() {
@@ -37,6 +37,7 @@ fn run() -> Result<()> {
         ["conformance", "--check"] => conformance::check(),
         ["contract"] => contract::run(),
         ["fuzz", options @ ..] => rigs::run("fuzz", options),
+        ["histories", options @ ..] => rigs::run("histories", options),
         ["powercut", options @ ..] => rigs::run("powercut", options),
         _ => bail!(USAGE),
     }
