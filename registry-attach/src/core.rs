@@ -22,6 +22,8 @@ pub(crate) struct Core {
     changing: Mutex<()>,
     /// Raised when the service is to end.
     pub(crate) closing: Flag,
+    /// Raised when the service has ended.
+    pub(crate) ended: Flag,
     /// The last place of the log that was seen here. Every later owner has the same there.
     seen: Mutex<Anchor>,
 }
@@ -34,6 +36,7 @@ impl Core {
             changed: Event::new(),
             changing: Mutex::default(),
             closing: Flag::default(),
+            ended: Flag::default(),
             seen: Mutex::default(),
         }
     }
@@ -125,6 +128,11 @@ impl Core {
             Some(Role::Owner(seat)) => seat.leave().await,
             Some(Role::Attached(link)) => {
                 link.lose();
+                Ok(())
+            }
+            // The store may be being opened at this moment: who closed this opener finds its path free of it.
+            Some(Role::Seeking) => {
+                self.ended.wait().await;
                 Ok(())
             }
             _ => Ok(()),

@@ -82,15 +82,18 @@ enum Attempt {
     Free,
 }
 
-/// Looks until a role is found.
+/// Looks until a role is found; none where the store is closed meanwhile.
 ///
 /// # Errors
 /// Those of the backend; `Locked` where the holder cannot be attached to in time; `Corrupted` where the store is not the
 /// one that was open before.
-pub(crate) async fn seek(core: &Core, search: Search) -> Result<Found> {
+pub(crate) async fn seek(core: &Core, search: Search) -> Result<Option<Found>> {
     loop {
+        if core.closing.is_up() {
+            return Ok(None);
+        }
         let held = match attempt(core, search).await {
-            Ok(Attempt::Found(found)) => return Ok(found),
+            Ok(Attempt::Found(found)) => return Ok(Some(found)),
             Ok(Attempt::Held(holder)) => Some(holder),
             Ok(Attempt::Free) => None,
             Err(error) if *error.kind() == ErrorKind::Unavailable && search.until.is_none() => {

@@ -44,6 +44,7 @@ impl Drop for Service {
         if let Role::Attached(link) = &*self.core.role() {
             link.lose();
         }
+        self.core.ended.raise();
     }
 }
 
@@ -66,11 +67,10 @@ impl Service {
     /// or it is another one than before.
     pub async fn run(mut self) -> Result<()> {
         let core = Arc::clone(&self.core);
-        let closing = async {
-            core.closing.wait().await;
-            Ok(())
-        };
-        if let Err(error) = future::or(closing, self.work()).await {
+        let worked = self.work().await;
+        // Nothing is under way any more that could take the store.
+        core.ended.raise();
+        if let Err(error) = worked {
             tracing::error!(%error, "the store cannot be used any more");
             core.become_role(Role::failed(&error));
             return Err(error);
@@ -78,26 +78,25 @@ impl Service {
         core.close().await
     }
 
+    /// Takes one role after the other, until the store is closed.
     async fn work(&mut self) -> Result<()> {
         let core = Arc::clone(&self.core);
         let mut next = self.first.take();
         loop {
             let patience = match next.take() {
                 Some(First::Seat(seat)) => own(&core, &seat).await?,
-                Some(First::Line(line)) => match line.run().await {
-                    Parting::Yielding => YIELD_PATIENCE,
-                    Parting::Lost => Duration::ZERO,
-                },
+                Some(First::Line(line)) => ask(&core, &line).await,
                 None => Duration::ZERO,
             };
-            if core.become_role(Role::Seeking).is_none() {
+            if core.closing.is_up() || core.become_role(Role::Seeking).is_none() {
                 return Ok(());
             }
             let (role, first) = match seek(&core, Search::again(&core, patience)).await? {
-                Found::Seat(seat) => (Role::Owner(Arc::clone(&seat)), First::Seat(seat)),
-                Found::Line(line, _) => {
+                Some(Found::Seat(seat)) => (Role::Owner(Arc::clone(&seat)), First::Seat(seat)),
+                Some(Found::Line(line, _)) => {
                     (Role::Attached(Arc::clone(line.link())), First::Line(line))
                 }
+                None => return Ok(()),
             };
             if core.become_role(role).is_none() {
                 if let First::Seat(seat) = first {
@@ -113,17 +112,35 @@ impl Service {
     }
 }
 
-/// Serves a store until a newer version asks for it, and leaves it then.
+/// Serves a store until a newer version asks for it, and leaves it then. Answers how long it is to be left alone.
 async fn own(core: &Core, seat: &Arc<Seat>) -> Result<Duration> {
-    match &seat.listener {
-        Some(listener) => serve(core, seat, listener).await,
-        None => future::pending().await,
+    let serving = async {
+        match &seat.listener {
+            Some(listener) => serve(core, seat, listener).await,
+            None => future::pending().await,
+        }
+    };
+    future::or(core.closing.wait(), serving).await;
+    if core.closing.is_up() {
+        return Ok(Duration::ZERO);
     }
     core.see(seat.store.head().await?.last);
     if core.become_role(Role::Seeking).is_some() {
         seat.leave().await?;
     }
     Ok(YIELD_PATIENCE)
+}
+
+/// Runs the connection to an owner until it ends. Answers how long the store is to be left alone.
+async fn ask(core: &Core, line: &Line) -> Duration {
+    let closing = async {
+        core.closing.wait().await;
+        Parting::Lost
+    };
+    match future::or(closing, line.run()).await {
+        Parting::Yielding => YIELD_PATIENCE,
+        Parting::Lost => Duration::ZERO,
+    }
 }
 
 /// Serves whoever comes, until the store is to be handed over.

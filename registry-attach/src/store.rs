@@ -56,6 +56,8 @@ impl SharedStore {
     pub async fn open(config: AttachConfig) -> Result<(Self, Service)> {
         let core = Arc::new(Core::new(config));
         let found = seek(&core, Search::first(&core)).await?;
+        let closed = || core.error(ErrorKind::Closed, "the store was closed");
+        let found = found.ok_or_else(closed)?;
         let (role, bounds) = match &found {
             Found::Seat(seat) => {
                 let capabilities = seat.store.capabilities();

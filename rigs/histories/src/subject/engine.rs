@@ -40,6 +40,7 @@ pub(crate) fn engine(plan: Plan) -> Result<History> {
         registry,
         recorder: Recorder::default(),
         log: RefCell::default(),
+        logged: Cell::default(),
         working: Cell::new(plan.clients),
     };
     let mut rng = fastrand::Rng::with_seed(plan.seed);
@@ -59,6 +60,8 @@ struct Stage {
     recorder: Recorder,
     /// The log as it was written, which compaction takes nothing from.
     log: RefCell<Vec<Logged>>,
+    /// Where that log ends.
+    logged: Cell<Revision>,
     /// Clients that have not ended.
     working: Cell<usize>,
 }
@@ -86,6 +89,9 @@ impl Stage {
         run_client(self.plan, client, &mut way, &self.recorder).await;
         self.working.set(self.working.get() - 1);
         if self.working.get() == 0 {
+            while self.logged.get() < self.registry.stale_view().revision() {
+                yield_now().await;
+            }
             self.registry.begin_close();
         }
     }
@@ -126,6 +132,7 @@ impl Stage {
                 .borrow_mut()
                 .extend(page.entries.iter().map(|entry| logged(entry)));
             after = page.through;
+            self.logged.set(after);
             if rng.u8(..20) == 0 {
                 // Fails where the registry was closed meanwhile.
                 drop(self.registry.compact(after.min(head)).await);
