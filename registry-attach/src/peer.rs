@@ -15,7 +15,7 @@ use crate::limits::{
     REQUESTS_MAX, RESTORING_PAUSE, WRITE_TIME_MAX,
 };
 use crate::perform::perform;
-use crate::seat::Seat;
+use crate::seat::{Admission, Seat};
 use crate::socket::Stream;
 use crate::wire::{
     Answer, Failure, FromOwner, FromPeer, Hello, Request, Welcome, decode, encode, read_frame,
@@ -48,16 +48,14 @@ impl<'a> Attendance<'a> {
     }
 
     async fn serve(&self) -> io::Result<()> {
-        let hello = self
+        let introduced = self
             .core
             .within(self.core.after(HELLO_TIME_MAX), self.hello());
-        let Some(hello) = hello
-            .await
-            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?
+        let introduced = introduced.await;
+        let Some(_admission) = introduced.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?
         else {
             return Ok(());
         };
-        let _admission = self.seat.admit(hello.peer);
         let (frames, queued) = async_channel::bounded(FRAMES_QUEUED_MAX);
         let (requests, waiting) = async_channel::bounded(1);
         let serving = future::or(
@@ -79,7 +77,7 @@ impl<'a> Attendance<'a> {
     }
 
     /// Reads the first frame and answers it; none where the opener is not to be served.
-    async fn hello(&self) -> io::Result<Option<Hello>> {
+    async fn hello(&self) -> io::Result<Option<Admission<'_>>> {
         let Some(content) = read_frame(&self.stream, HELLO_BYTES_MAX).await? else {
             return Ok(None);
         };
@@ -98,14 +96,16 @@ impl<'a> Attendance<'a> {
                 record_bytes_max: capabilities.record_bytes_max,
             }
         };
+        // Who is told that it is attached is listed already.
         let is_attached = matches!(welcome, Welcome::Attached { .. });
+        let admission = is_attached.then(|| self.seat.admit(hello.peer.clone()));
         self.send(&encode(&welcome).expect("a welcome is small"))
             .await?;
         if wants_it {
             tracing::info!(pid = hello.peer.pid, version = %hello.peer.version, "the store is handed over to a newer version");
             self.seat.yielding.raise();
         }
-        Ok(is_attached.then_some(hello))
+        Ok(admission)
     }
 
     async fn read(
