@@ -1,7 +1,8 @@
 //! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
-//! `cargo xtask contract`; rigs: `cargo xtask fuzz`.
+//! `cargo xtask contract`, `cargo xtask autobahn [--all]`; rigs: `cargo xtask fuzz`.
 
 mod arrows;
+mod autobahn;
 mod conformance;
 mod contract;
 mod functions;
@@ -14,8 +15,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str =
-    "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | fuzz [options]";
+const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
+                     autobahn [--all] | fuzz [options]";
 
 fn main() -> ExitCode {
     match run() {
@@ -37,6 +38,8 @@ fn run() -> Result<()> {
         ["conformance"] => conformance::write(),
         ["conformance", "--check"] => conformance::check(),
         ["contract"] => contract::run(),
+        ["autobahn"] => autobahn::run(false),
+        ["autobahn", "--all"] => autobahn::run(true),
         ["fuzz", options @ ..] => rigs::run("fuzz", options),
         _ => bail!(USAGE),
     }
