@@ -43,7 +43,8 @@ impl FromStr for Hash {
         let error = || HashError {
             found: text.chars().take(80).collect(),
         };
-        if text.len() != 64 || !text.is_ascii() {
+        // A sign would pass for a digit below.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(error());
         }
         let mut bytes = [0; 32];
@@ -115,6 +116,7 @@ mod tests {
         assert_eq!(hash.to_string().parse::<Hash>().unwrap(), hash);
         assert!("abc".parse::<Hash>().is_err());
         assert!("g".repeat(64).parse::<Hash>().is_err());
+        assert!("+f".repeat(32).parse::<Hash>().is_err());
     }
 
     #[test]

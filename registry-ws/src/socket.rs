@@ -136,20 +136,24 @@ where
 
     /// Tells the peer why this is the end, where it can still be told. A peer that closed is answered with its own code.
     pub async fn say_goodbye(&mut self, ended: &Result<(), ConnectionEnd>) {
-        let end = match ended {
-            // The answer to its close frame waits to be sent.
-            Ok(()) => return drop(self.flush().await),
-            Err(end) => end,
+        let told = match ended.as_ref().map_err(goodbye) {
+            Ok(()) => self.answer_close().await,
+            Err(Some((code, reason))) => {
+                let reason = reason.into();
+                self.close(CloseFrame { code, reason }).await
+            }
+            Err(None) => return,
         };
-        let Some((code, reason)) = goodbye(end) else {
-            return;
-        };
-        let frame = CloseFrame {
-            code,
-            reason: reason.into(),
-        };
-        if self.close(frame).await.is_ok() {
+        if told.is_ok() {
             linger(self.stream.get_mut()).await;
+        }
+    }
+
+    /// Sends the answer to a close frame, which the library keeps ready and, once it is sent, calls an error.
+    async fn answer_close(&mut self) -> Result<(), ConnectionEnd> {
+        match self.flush().await {
+            Err(ConnectionEnd::Failed(WsError::ConnectionClosed)) => Ok(()),
+            flushed => flushed,
         }
     }
 

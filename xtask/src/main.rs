@@ -1,10 +1,15 @@
 //! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
-//! `cargo xtask contract`; rigs: `cargo xtask fuzz [OPTIONS]`, `cargo xtask histories [OPTIONS]`, `cargo xtask powercut [OPTIONS]`.
+//! `cargo xtask contract`, `cargo xtask autobahn [--all]`.
+//!
+//! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options, and all of them:
+//! `cargo xtask gate [--quick]`.
 
 mod arrows;
+mod autobahn;
 mod conformance;
 mod contract;
 mod functions;
+mod gate;
 mod generated;
 mod rigs;
 mod tidy;
@@ -14,7 +19,11 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS]";
+use crate::rigs::Build;
+
+const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
+                     autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
+                     gate [--quick]";
 
 fn main() -> ExitCode {
     match run() {
@@ -36,9 +45,13 @@ fn run() -> Result<()> {
         ["conformance"] => conformance::write(),
         ["conformance", "--check"] => conformance::check(),
         ["contract"] => contract::run(),
-        ["fuzz", options @ ..] => rigs::run("fuzz", options),
-        ["histories", options @ ..] => rigs::run("histories", options),
-        ["powercut", options @ ..] => rigs::run("powercut", options),
+        ["autobahn"] => autobahn::run(false),
+        ["autobahn", "--all"] => autobahn::run(true),
+        ["fuzz" | "histories" | "powercut", ..] => {
+            rigs::run(arguments[0], Build::Fast, &arguments[1..])
+        }
+        ["gate"] => gate::run(gate::Size::Release),
+        ["gate", "--quick"] => gate::run(gate::Size::Quick),
         _ => bail!(USAGE),
     }
 }

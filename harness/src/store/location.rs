@@ -155,6 +155,10 @@ fn sniff(path: &Path) -> Option<Backend> {
     if path.is_dir() {
         return path.join("db").is_file().then_some(Backend::Sled);
     }
+    // A pipe would be waited for.
+    if !path.is_file() {
+        return None;
+    }
     let mut first = [0; 16];
     let read = File::open(path)
         .and_then(|mut file| file.read(&mut first))

@@ -8,7 +8,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let mut trials = vec![Trial::test("every_target_has_a_corpus", check_folders)];
+    let mut trials = vec![
+        Trial::test("every_target_has_a_corpus", check_folders),
+        Trial::test("every_target_is_one_of_libfuzzer", check_binaries),
+    ];
     for target in TARGETS {
         let cases = read_corpus(target.name).unwrap_or_default();
         trials.extend(cases.into_iter().map(|case| replay(target, case)));
@@ -34,4 +37,16 @@ fn check_folders() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("expected folders {expected:?}, found {folders:?}").into())
+}
+
+fn check_binaries() -> Result<(), Failed> {
+    let manifest = corpus_folder().with_file_name("fuzz").join("Cargo.toml");
+    let manifest = std::fs::read_to_string(manifest)?;
+    for target in TARGETS {
+        let binary = format!("[[bin]]\nname = \"{}\"\n", target.name);
+        if !manifest.contains(&binary) {
+            return Err(format!("fuzz/Cargo.toml has no {binary}").into());
+        }
+    }
+    Ok(())
 }
