@@ -5,6 +5,9 @@
 //! opens, every commit is synced on a handle of our own, and a damaged file is found by checks of our own, since sled
 //! drops what it cannot read in silence.
 //!
+//! Once a write of sled's own failed, sled answers reads with that error, too, until the store is reopened. The engine's
+//! view is not concerned; the log is.
+//!
 //! ```
 //! use registry_core::RegistryStore as _;
 //! use registry_sled::{SledConfig, SledStore};
@@ -21,6 +24,7 @@ mod config;
 mod disk;
 mod error;
 mod open;
+mod rescue;
 mod salvage;
 mod schema;
 mod store;

@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::config::SledConfig;
 use crate::disk::{Disk, clear_leftovers, copy_folder, create_folder};
 use crate::error;
+use crate::rescue::{Release, flush};
 use crate::schema::{Stamp, log_key, revision_in};
 use crate::store::BACKEND;
 use crate::trees::Trees;
@@ -30,7 +31,8 @@ pub(crate) struct Engine {
     pub(crate) trees: Trees,
     pub(crate) database: sled::Db,
     pub(crate) stamp: Stamp,
-    // Released after sled is closed: fields are dropped in order.
+    // Fields are dropped in order: these end sled, and then the lock is released.
+    _release: Release,
     _lock: Option<PathLock>,
     _copy: Option<TempDir>,
 }
@@ -85,11 +87,12 @@ impl Engine {
             return Err(error::damaged(folder, "sled's file is missing"));
         }
         clear_leftovers(folder)?;
-        let (database, trees) = open_trees(config, folder)?;
+        let (release, database, trees) = open_trees(config, folder)?;
         Ok(Self {
             trees,
             database,
             stamp,
+            _release: release,
             _lock: lock,
             _copy: copy,
         })
@@ -125,21 +128,20 @@ fn create(config: &SledConfig) -> Result<()> {
         _ => {}
     }
     create_folder(&temporary)?;
-    let (database, trees) = open_trees(config, &temporary)?;
+    let (release, database, trees) = open_trees(config, &temporary)?;
     let mut batch = Batch::default();
     batch.put_head(&Head::default());
     batch.apply(&trees)?;
-    database
-        .flush()
-        .map_err(|error| error::engine(&temporary, "flush", error))?;
+    flush(&database).map_err(|error| error::engine(&temporary, "flush", error))?;
     Disk::open(&temporary)?.sync()?;
     drop((trees, database));
+    drop(release);
     Stamp::fresh().write(&temporary)?;
     sync_folder(BACKEND, &temporary)?;
     rename_durably(BACKEND, &temporary, &config.path)
 }
 
-fn open_trees(config: &SledConfig, folder: &Path) -> Result<(sled::Db, Trees)> {
+fn open_trees(config: &SledConfig, folder: &Path) -> Result<(Release, sled::Db, Trees)> {
     let mut sled = sled::Config::new()
         .path(folder)
         .segment_size(SEGMENT_BYTES)
@@ -152,7 +154,7 @@ fn open_trees(config: &SledConfig, folder: &Path) -> Result<(sled::Db, Trees)> {
     }
     let database = contain(BACKEND, || open_when_released(&sled, folder))?;
     let trees = contain(BACKEND, || Trees::open(folder, &database))?;
-    Ok((database, trees))
+    Ok((Release::of(&database, &trees), database, trees))
 }
 
 /// Opens once the last opener of this process is gone. Others are kept out by the lock of the path.

@@ -20,6 +20,7 @@ use crate::config::SledConfig;
 use crate::disk::Disk;
 use crate::error;
 use crate::open::{Engine, load};
+use crate::rescue::flush;
 use crate::schema::Stamp;
 use crate::trees::{Published, Trees};
 use crate::verify::verify;
@@ -172,10 +173,12 @@ impl Inner {
     /// # Errors
     /// `MaybeApplied`; the store is poisoned.
     fn sync(&self, writer: &mut WriterState, engine: &Engine) -> Result<()> {
-        let flushed = engine.database.flush();
-        let flushed =
-            flushed.map_err(|error| error::engine(&engine.trees.path, "flush sled", error));
-        let synced = flushed.and_then(|_| writer.disk.sync());
+        // New blobs first: a message that names one without it would be dropped alone, out of its transaction.
+        let synced = writer.disk.settle().and_then(|()| {
+            let flushed = flush(&engine.database);
+            flushed.map_err(|error| error::engine(&engine.trees.path, "flush sled", error))?;
+            writer.disk.sync()
+        });
         synced.map_err(|error| {
             self.tip.poison(error.to_string());
             StoreError::new(ErrorKind::MaybeApplied, BACKEND, "make a commit durable")

@@ -4,6 +4,7 @@
 //! drop the locks that SQLite holds in this process.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::schema;
 /// How long to wait for another process that makes the store.
 const CREATION_TIME_MAX: Duration = Duration::from_secs(10);
 const CREATION_POLL: Duration = Duration::from_millis(5);
+/// The write version and the read version of a file in WAL mode, at offset 18 of its header.
+const WAL_VERSIONS: [u8; 2] = [2, 2];
 
 /// Makes the file if the mode says so, and checks what can be told from its name.
 pub(crate) fn prepare(path: &Path, mode: OpenMode) -> Result<()> {
@@ -124,7 +127,24 @@ fn build(temporary: &Path) -> std::result::Result<(), Fault> {
         let problem = "the journal was not moved into the file";
         return Err(Fault::damaged(journal.display().to_string(), problem));
     }
-    Ok(())
+    check_format(temporary)
+}
+
+/// Checks that the new file is in WAL mode: SQLite can answer that it is, and lose the change to an error of the disk.
+fn check_format(temporary: &Path) -> std::result::Result<(), Fault> {
+    let refused = |error| StoreError::io(BACKEND, "read the new file", temporary, error);
+    let mut header = [0; 20];
+    fs::File::open(temporary)
+        .and_then(|mut file| file.read_exact(&mut header))
+        .map_err(refused)?;
+    if header[18..] == WAL_VERSIONS {
+        return Ok(());
+    }
+    let detail = format!(
+        "expected a file in WAL mode, found versions {:?}",
+        &header[18..]
+    );
+    Err(Fault::new(ErrorKind::Unavailable, detail))
 }
 
 fn sync(temporary: &Path) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The process that looks at what is left: a fresh one, as after a reboot.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -117,19 +119,15 @@ async fn examine(check: &Check) -> Result<Checked, Problem> {
     })
 }
 
-fn half(error: StoreError) -> Problem {
-    (Verdict::Half, describe(&error))
+fn half(error: impl Borrow<StoreError>) -> Problem {
+    (Verdict::Half, describe(error.borrow()))
 }
 
 /// An error with what caused it.
 pub(crate) fn describe(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let texts = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
+    texts.collect::<Vec<_>>().join(": ")
 }
 
 fn open(

@@ -61,12 +61,12 @@ pub(crate) fn look(look: &Look) -> Result<()> {
         },
         ..OpenOptions::default()
     };
-    let mut seen = Seen::default();
+    let mut answers = Seen::default();
     let opened = location(&look.backend, &look.path)?.open(&options);
-    if let Some(store) = seen.keep(opened) {
-        block_on(ask(&*store, &mut seen));
+    if let Some(store) = answers.keep(opened) {
+        block_on(ask(&*store, &mut answers));
     }
-    serde_json::to_writer(std::io::stdout(), &seen)?;
+    serde_json::to_writer(std::io::stdout(), &answers)?;
     Ok(())
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn run(
         flip(&folder.join(&file), bit)?;
         let is_read_only = rng.u8(..4) == 0;
         let problem = match see(rig, backend, &folder, is_read_only)? {
-            Ok(seen) => seen.problem(&subject.answers),
+            Ok(answers) => answers.problem(&subject.answers),
             Err(ending) => Some((Verdict::Unopenable, ending)),
         };
         let verdict = problem.as_ref().map_or(Verdict::Sound, |found| found.0);

@@ -15,7 +15,7 @@ use fuser::{
 };
 use rustix::mount::UnmountFlags;
 
-use crate::disk::{Image, Inode, Kind, ROOT, Refusal, Volume};
+use crate::disk::{Image, Inode, Kind, Model, Plan, ROOT, Refusal, Volume};
 use crate::rig::Event;
 
 /// How long the kernel may remember what it was told: nobody else changes it.
@@ -221,8 +221,8 @@ impl Filesystem for Files {
         umask: u32,
         reply: ReplyEntry,
     ) {
-        let made = self.create(request, parent, name, (Kind::Folder, mode & !umask));
-        answer!(reply, made, made => reply.entry(&TTL, &made, Generation(0)));
+        let answer = self.create(request, parent, name, (Kind::Folder, mode & !umask));
+        answer!(reply, answer, found => reply.entry(&TTL, &found, Generation(0)));
     }
 
     fn create(
@@ -235,9 +235,9 @@ impl Filesystem for Files {
         _: i32,
         reply: ReplyCreate,
     ) {
-        let made = self.create(request, parent, name, (Kind::File, mode & !umask));
-        answer!(reply, made, made => {
-            reply.created(&TTL, &made, Generation(0), FileHandle(0), FopenFlags::empty());
+        let answer = self.create(request, parent, name, (Kind::File, mode & !umask));
+        answer!(reply, answer, found => {
+            reply.created(&TTL, &found, Generation(0), FileHandle(0), FopenFlags::empty());
         });
     }
 
@@ -380,15 +380,20 @@ impl Filesystem for Files {
     }
 }
 
-/// Whether a volume can be mounted here; the reason where it cannot.
-pub(crate) fn check_possible() -> Result<(), &'static str> {
+/// Checks that a volume can be mounted at a folder.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn check_possible(point: &Path) -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
-        return Err("only root may mount");
+        return Err("only root may mount".to_owned());
     }
     if !Path::new("/dev/fuse").exists() {
-        return Err("there is no /dev/fuse");
+        return Err("there is no /dev/fuse".to_owned());
     }
-    Ok(())
+    let volume = Volume::new(Image::empty(), Model::Strict, Plan::default());
+    let tried = Mounted::new(volume, point, None).and_then(Mounted::unmount);
+    tried.map(drop).map_err(|error| format!("{error:#}"))
 }
 
 const _: () = assert!(

@@ -181,9 +181,9 @@ impl Report {
             } else {
                 "NOT SEEN"
             };
-            text.push_str(&format!(
-                "control {backend}, {setting}: {failed} of {runs} failed: {verdict}\n"
-            ));
+            let line =
+                format!("control {backend}, {setting}: {failed} of {runs} failed: {verdict}\n");
+            text.push_str(&line);
         }
         text
     }

@@ -173,16 +173,6 @@ impl Image {
         self.nodes.retain(|inode, _| reached.contains(inode));
     }
 
-    /// Sum of the sizes of all files, in bytes.
-    pub(crate) fn size(&self) -> u64 {
-        let nodes = self.nodes.values();
-        let sizes = nodes.map(|node| match &node.content {
-            Content::File(bytes) => bytes.len() as u64,
-            Content::Folder(_) => 0,
-        });
-        sizes.sum()
-    }
-
     /// Writes everything below the root into a folder of a real disk.
     pub(crate) fn export(&self, to: &Path) -> io::Result<()> {
         self.export_folder(ROOT, to)

@@ -3,6 +3,8 @@
 mod change;
 mod image;
 mod survival;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 pub(crate) use image::{Image, Inode, Kind, ROOT, Refusal};

@@ -69,8 +69,8 @@ impl Crash<'_> {
             (Survival::Random, Model::Strict) => self.names_of_folders(rng),
             _ => (0..moment).collect(),
         };
-        let named = self.pending.iter().enumerate();
-        named
+        let pending = self.pending.iter().enumerate();
+        pending
             .filter(|(index, change)| names.contains(index) && change.file().is_none())
             .for_each(|(_, change)| change.apply(&mut found));
         let unit = if rng.u8(..4) == 0 {
