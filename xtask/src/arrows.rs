@@ -63,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "harness",
             "registry-api",
+            "registry-attach",
             "registry-core",
             "registry-http",
             "registry-json",

@@ -1,8 +1,8 @@
 //! What is fuzzed.
 
 use crate::targets::{
-    http_connection, http_request, import_legacy, import_ndjson, json_store, log_value, portable,
-    stored_value, texts, ws_frames, ws_handshake, ws_messages,
+    attach, http_connection, http_request, import_legacy, import_ndjson, json_store, log_value,
+    portable, stored_value, texts, ws_frames, ws_handshake, ws_messages,
 };
 
 /// A function that takes hostile bytes, with what belongs to it.
@@ -18,6 +18,7 @@ pub struct Target {
 
 /// Every target, by name.
 pub const TARGETS: &[Target] = &[
+    attach::TARGET,
     http_connection::TARGET,
     http_request::TARGET,
     import_legacy::TARGET,

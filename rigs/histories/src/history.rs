@@ -173,14 +173,13 @@ pub(crate) mod tests {
     }
 
     /// Operations of one client, one after the other.
-    pub(crate) fn sequence<const N: usize>(operations: [Operation; N]) -> Vec<Operation> {
-        let mut operations = operations.to_vec();
+    pub(crate) fn sequence<const N: usize>(mut operations: [Operation; N]) -> Vec<Operation> {
         for (number, operation) in (0_u64..).zip(&mut operations) {
             operation.id = number;
             operation.began = 2 * number;
             operation.ended = 2 * number + 1;
         }
-        operations
+        operations.into()
     }
 
     /// A history with the log that its answers tell.

@@ -1,5 +1,6 @@
 //! One file for each target.
 
+pub(crate) mod attach;
 pub(crate) mod http_connection;
 pub(crate) mod http_request;
 pub(crate) mod import_legacy;

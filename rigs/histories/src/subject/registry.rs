@@ -144,8 +144,7 @@ pub(crate) async fn watch(
         told.push(Told::Began(after));
         let mut watch = registry.watch(after);
         match follow(&mut watch, told, &mut next).await {
-            Ended::Stopped => return watch.position(),
-            Ended::Closed => return watch.position(),
+            Ended::Here => return watch.position(),
             Ended::At(place) => after = place,
             Ended::Compacted => {
                 let Ok(view) = registry.view().await else {
@@ -159,8 +158,8 @@ pub(crate) async fn watch(
 }
 
 enum Ended {
-    Stopped,
-    Closed,
+    /// It was stopped, or the registry was closed.
+    Here,
     At(Revision),
     Compacted,
 }
@@ -174,7 +173,7 @@ async fn follow(
         match next(watch.position()).await {
             Next::Go => {}
             Next::Reconnect => return Ended::At(watch.position()),
-            Next::Stop => return Ended::Stopped,
+            Next::Stop => return Ended::Here,
         }
         match watch.next().await {
             Ok(commit) => {
@@ -183,7 +182,7 @@ async fn follow(
             }
             Err(WatchEnd::Lagged { resume_after }) => return Ended::At(resume_after),
             Err(WatchEnd::Compacted { .. }) => return Ended::Compacted,
-            Err(_) => return Ended::Closed,
+            Err(_) => return Ended::Here,
         }
     }
 }
