@@ -49,6 +49,7 @@ impl<'a> Mutator<'a> {
     /// The next input, at most [`INPUT_BYTES_MAX`] long.
     pub(crate) fn next(&mut self) -> Vec<u8> {
         let mut input = self.any_entry().to_vec();
+        input.truncate(INPUT_BYTES_MAX);
         for _ in 0..self.rng.usize(1..=CHANGES_MAX) {
             self.change(&mut input);
             input.truncate(INPUT_BYTES_MAX);
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn inputs_stay_below_the_limit() {
-        let corpus = [vec![b'['; INPUT_BYTES_MAX - 1]];
+        let corpus = [vec![b'['; INPUT_BYTES_MAX + 1]];
         let mut mutator = Mutator::new(1, &corpus, &["[[[[[[[["]);
         assert!((0..1000).all(|_| mutator.next().len() <= INPUT_BYTES_MAX));
     }
