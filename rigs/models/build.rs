@@ -1,6 +1,5 @@
 //! Plants one fault at a time in the engine's files, and writes the modules that run the scenarios over them.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -91,18 +90,14 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let mut modules = String::new();
     for fault in FAULTS {
-        let original = here
-            .join("../../registry-core/src/engine")
-            .join(fault.file)
-            .with_extension("rs");
+        let engine = here.join("../../registry-core/src/engine");
+        let original = engine.join(fault.file).with_extension("rs");
         println!("cargo::rerun-if-changed={}", original.display());
         let planted = out.join(fault.name).with_extension("rs");
         fs::write(&planted, plant(fault, &original)).expect("cargo made the folder");
-        let scenarios = here
-            .join("src/scenarios")
-            .join(fault.scenarios)
-            .with_extension("rs");
-        module(&mut modules, fault, &planted, &scenarios);
+        let scenarios = here.join("src/scenarios").join(fault.scenarios);
+        let scenarios = scenarios.with_extension("rs");
+        modules.push_str(&module(fault, literal(&planted), literal(&scenarios)));
     }
     fs::write(out.join("faults.rs"), modules).expect("cargo made the folder");
 }
@@ -111,38 +106,35 @@ fn main() {
 fn plant(fault: &Fault, original: &Path) -> String {
     let mut text = fs::read_to_string(original).expect("it is a file of the engine");
     for (from, to) in fault.edits {
-        let found = text.matches(from).count();
+        let places = text.matches(from).count();
         assert_eq!(
-            found,
-            1,
-            "{}: {from:?} must be in {} once",
-            fault.name,
-            original.display()
+            places, 1,
+            "{}: {from:?} must be once in {}.rs",
+            fault.name, fault.file
         );
         text = text.replacen(from, to, 1);
     }
     text
 }
 
-fn module(modules: &mut String, fault: &Fault, planted: &Path, scenarios: &Path) {
-    let Fault {
-        name,
-        file,
-        scenarios: model,
-        ..
-    } = fault;
-    write!(
-        modules,
-        "/// `{file}.rs` with a fault.\n\
-         pub mod {name} {{\n\
-             use super::super::sync;\n\
-             #[allow(unused_imports, reason = \"not every file of the engine is configured\")]\n\
-             use crate::config;\n\
-             #[path = {planted:?}]\n\
-             mod {file};\n\
-             #[path = {scenarios:?}]\n\
-             pub mod {model};\n\
-         }}\n"
+/// The path for a path attribute.
+fn literal(path: &Path) -> &str {
+    path.to_str().expect("rustc was given the path as text")
+}
+
+fn module(fault: &Fault, planted: &str, scenarios: &str) -> String {
+    let (name, file, model) = (fault.name, fault.file, fault.scenarios);
+    format!(
+        "/// `{file}.rs` with a fault.
+pub mod {name} {{
+    use super::super::sync;
+    #[allow(unused_imports, reason = \"not every file is configured\")]
+    use crate::config;
+    #[path = {planted:?}]
+    mod {file};
+    #[path = {scenarios:?}]
+    pub mod {model};
+}}
+"
     )
-    .expect("a string takes everything");
 }

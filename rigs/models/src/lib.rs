@@ -15,6 +15,7 @@
     reason = "the same file is compiled over each checker's locks"
 )]
 
+pub mod setting;
 pub mod under_loom;
 pub mod under_shuttle;
 

@@ -9,33 +9,7 @@ use crate::config::EngineConfig;
 use crate::log::Commit;
 use crate::poll::block_on;
 use crate::revision::Revision;
-
-/// What the driver does with a group.
-#[derive(Debug, Clone, Copy)]
-pub enum Step {
-    /// The store has it for good.
-    Store,
-    /// The view shows it.
-    View,
-    /// Who sent it gets the reply.
-    Reply,
-    /// The watches get it.
-    Events,
-}
-
-/// The engine's order.
-pub const ORDER: [Step; 4] = [Step::Store, Step::View, Step::Reply, Step::Events];
-
-/// Who looks on while the driver commits.
-#[derive(Debug, Clone, Copy)]
-pub struct Audience {
-    /// Commands, one to a group, whose callers read when they get the reply.
-    pub callers: u64,
-    /// Watchers that read at every event.
-    pub watchers: usize,
-    /// Readers that compare what they read with the store.
-    pub readers: usize,
-}
+use crate::setting::{Audience, Step};
 
 /// Revisions of the store and of the view.
 struct Engine {

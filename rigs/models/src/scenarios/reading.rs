@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::barrier::Barrier;
 use super::sync::{AtomicU64, Event, Mutex, Ordering, listener, thread};
 use crate::poll::{block_on, poll_once};
+use crate::setting::Readers;
 
 /// The store's head and the view of it.
 #[derive(Default)]
@@ -75,23 +76,30 @@ impl Engine {
     }
 }
 
-/// A read that passes sees every commit that was acknowledged before it arrived, and every read passes, also where
-/// others go away while they check.
-pub fn see_what_was_acknowledged(readers: u64, leavers: usize) {
+/// A read that passes sees every commit that was acknowledged before it arrived; and every read passes.
+pub fn see_what_was_acknowledged(readers: Readers) {
     let engine = Arc::new(Engine::default());
     let mut threads = Vec::new();
-    for _ in 0..readers {
+    let mut spawn = |reader: fn(&Engine)| {
         let engine = Arc::clone(&engine);
-        threads.push(thread::spawn(move || {
+        threads.push(thread::spawn(move || reader(&engine)));
+    };
+    for _ in 0..readers.writers {
+        spawn(|engine| {
             let acknowledged = engine.commit_elsewhere();
             assert!(engine.read() >= acknowledged, "a read missed a commit");
-        }));
+        });
     }
-    for _ in 0..leavers {
-        let engine = Arc::clone(&engine);
-        threads.push(thread::spawn(move || engine.begin_to_read()));
+    for _ in 0..readers.informed {
+        spawn(|engine| {
+            let acknowledged = engine.head();
+            assert!(engine.read() >= acknowledged, "a read missed a commit");
+        });
     }
-    block_on(engine.follow(readers));
+    for _ in 0..readers.leavers {
+        spawn(Engine::begin_to_read);
+    }
+    block_on(engine.follow(readers.writers));
     for thread in threads {
         thread.join().expect("its panic ended the model");
     }

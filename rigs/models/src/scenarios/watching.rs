@@ -161,11 +161,11 @@ pub fn see_no_commit_from_before_a_restart(watchers_of_each_kind: usize) {
 }
 
 fn publish(published: &Arc<Published>, publishers: u64) -> Vec<thread::JoinHandle<()>> {
-    let publisher = |_| {
+    let begin = |_| {
         let published = Arc::clone(published);
         thread::spawn(move || published.publish(GROUP_COMMITS))
     };
-    (0..publishers).map(publisher).collect()
+    (0..publishers).map(begin).collect()
 }
 
 fn watch(
@@ -173,11 +173,11 @@ fn watch(
     follow: impl Fn() + Send + Sync + 'static,
 ) -> Vec<thread::JoinHandle<()>> {
     let follow = Arc::new(follow);
-    let watcher = |_| {
+    let begin = |_| {
         let follow = Arc::clone(&follow);
         thread::spawn(move || follow())
     };
-    (0..watchers).map(watcher).collect()
+    (0..watchers).map(begin).collect()
 }
 
 fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {

@@ -62,72 +62,105 @@ mod watchers {
 }
 
 mod publication {
+    use models::setting::{Audience, ORDER, Step};
     use models::under_loom::check;
-    use models::under_loom::publication::{Audience, ORDER, Step, tell_nobody_too_early};
+    use models::under_loom::publication::tell_nobody_too_early;
 
-    const SMALL: Audience = Audience {
+    const CALLERS: Audience = Audience {
+        callers: 2,
+        watchers: 0,
+        readers: 0,
+    };
+    const WATCHER: Audience = Audience {
         callers: 2,
         watchers: 1,
+        readers: 0,
+    };
+    const READER: Audience = Audience {
+        callers: 1,
+        watchers: 0,
         readers: 1,
     };
 
     #[test]
-    fn tells_nobody_too_early() {
-        check(|| tell_nobody_too_early(ORDER, SMALL));
+    fn answers_no_caller_too_early() {
+        check(|| tell_nobody_too_early(ORDER, CALLERS));
+    }
+
+    #[test]
+    fn tells_no_watcher_too_early() {
+        check(|| tell_nobody_too_early(ORDER, WATCHER));
+    }
+
+    #[test]
+    fn shows_no_reader_what_is_not_stored() {
+        check(|| tell_nobody_too_early(ORDER, READER));
     }
 
     #[test]
     #[should_panic(expected = "a reply before its view")]
     fn of_a_reply_before_the_view_is_found() {
         let order = [Step::Store, Step::Reply, Step::View, Step::Events];
-        check(move || tell_nobody_too_early(order, SMALL));
+        check(move || tell_nobody_too_early(order, CALLERS));
     }
 
     #[test]
     #[should_panic(expected = "an event before its view")]
     fn of_an_event_before_the_view_is_found() {
         let order = [Step::Store, Step::Events, Step::View, Step::Reply];
-        check(move || tell_nobody_too_early(order, SMALL));
+        check(move || tell_nobody_too_early(order, WATCHER));
     }
 
     #[test]
     #[should_panic(expected = "a view before its commit")]
     fn of_a_view_before_the_commit_is_found() {
         let order = [Step::View, Step::Store, Step::Reply, Step::Events];
-        check(move || tell_nobody_too_early(order, SMALL));
+        check(move || tell_nobody_too_early(order, READER));
     }
 }
 
 mod reads {
+    use models::setting::Readers;
     use models::under_loom::{check, faults, reading};
+
+    const SHARED: Readers = Readers {
+        writers: 1,
+        informed: 1,
+        leavers: 0,
+    };
+    const LEFT: Readers = Readers {
+        writers: 1,
+        informed: 0,
+        leavers: 1,
+    };
 
     #[test]
     fn see_what_was_acknowledged_before() {
-        check(|| reading::see_what_was_acknowledged(2, 0));
+        check(|| reading::see_what_was_acknowledged(SHARED));
     }
 
     #[test]
     fn pass_where_another_goes_away() {
-        check(|| reading::see_what_was_acknowledged(1, 1));
+        check(|| reading::see_what_was_acknowledged(LEFT));
     }
 
     #[test]
     #[should_panic(expected = "a read missed a commit")]
     fn that_trust_an_earlier_check_are_found() {
         check(|| {
-            faults::accepts_a_check_that_began_before::reading::see_what_was_acknowledged(2, 0);
+            faults::accepts_a_check_that_began_before::reading::see_what_was_acknowledged(SHARED);
         });
     }
 
     #[test]
     #[should_panic(expected = "deadlock")]
     fn that_nobody_wakes_are_found() {
-        check(|| faults::ends_a_check_silently::reading::see_what_was_acknowledged(2, 0));
+        check(|| faults::ends_a_check_silently::reading::see_what_was_acknowledged(SHARED));
     }
 
     #[test]
     #[should_panic(expected = "deadlock")]
     fn stuck_behind_one_that_left_are_found() {
-        check(|| faults::keeps_the_turn_of_who_left::reading::see_what_was_acknowledged(1, 1));
+        check(|| faults::keeps_the_turn_of_who_left::reading::see_what_was_acknowledged(LEFT));
     }
 }

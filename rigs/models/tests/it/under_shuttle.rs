@@ -1,15 +1,20 @@
 //! More threads in random orders.
 
-use models::under_shuttle::publication::{Audience, ORDER, Step, tell_nobody_too_early};
+use models::setting::{Audience, ORDER, Readers, Step};
+use models::under_shuttle::publication::tell_nobody_too_early;
 use models::under_shuttle::{check, faults, reading, watching};
 
 const PUBLISHERS: u64 = 3;
 const WATCHERS: usize = 4;
-const READERS: u64 = 4;
 const AUDIENCE: Audience = Audience {
     callers: 3,
     watchers: 4,
     readers: 2,
+};
+const READERS: Readers = Readers {
+    writers: 3,
+    informed: 2,
+    leavers: 2,
 };
 
 #[test]
@@ -39,7 +44,7 @@ fn publication_tells_nobody_too_early() {
 
 #[test]
 fn many_reads_see_what_was_acknowledged() {
-    check(|| reading::see_what_was_acknowledged(READERS, 2));
+    check(|| reading::see_what_was_acknowledged(READERS));
 }
 
 #[test]
@@ -61,6 +66,6 @@ fn an_event_before_its_view_is_found() {
 #[should_panic(expected = "a read missed a commit")]
 fn a_read_that_trusts_an_earlier_check_is_found() {
     check(|| {
-        faults::accepts_a_check_that_began_before::reading::see_what_was_acknowledged(READERS, 0);
+        faults::accepts_a_check_that_began_before::reading::see_what_was_acknowledged(READERS);
     });
 }
