@@ -72,7 +72,7 @@ mod publication {
         readers: 0,
     };
     const WATCHER: Audience = Audience {
-        callers: 2,
+        callers: 1,
         watchers: 1,
         readers: 0,
     };
