@@ -71,6 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("histories", &["harness", "registry-core"]),
+    ("models", &[]),
     ("powercut", &["harness", "registry-core"]),
     ("xtask", &["harness", "registry-api", "registry-http"]),
 ];
