@@ -93,7 +93,7 @@ impl Size {
         }
     }
 
-    /// Histories of each subject, and their operations.
+    /// Recorded of each subject, and their operations.
     fn histories(self, subject: &str) -> (&'static str, &'static str) {
         match (self, subject) {
             (Self::Quick, "engine") => ("50", "2000"),
@@ -141,7 +141,7 @@ struct Control {
 
 /// What the rig of histories says.
 #[derive(Deserialize)]
-struct Histories {
+struct Recorded {
     subject: String,
     backend: String,
     histories: u64,
@@ -153,7 +153,7 @@ struct Histories {
 #[derive(Default)]
 struct Findings {
     cuts: Vec<Cuts>,
-    histories: Vec<Histories>,
+    histories: Vec<Recorded>,
     problems: Vec<String>,
 }
 
@@ -222,7 +222,7 @@ fn make_histories(size: Size, findings: &mut Findings) -> Result<()> {
             "--operations",
             operations,
         ];
-        let Some(made) = rigs::ask::<Histories>("histories", size.build(), &options)? else {
+        let Some(made) = rigs::ask::<Recorded>("histories", size.build(), &options)? else {
             continue;
         };
         if let Some(finding) = &made.finding {

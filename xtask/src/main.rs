@@ -1,8 +1,8 @@
 //! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
 //! `cargo xtask contract`, `cargo xtask autobahn [--all]`.
 //!
-//! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options, and all of them:
-//! `cargo xtask gate [--quick]`.
+//! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options; `cargo xtask crash`,
+//! the histories of one daemon that is killed; and all of them: `cargo xtask gate [--quick]`.
 
 mod arrows;
 mod autobahn;
@@ -23,7 +23,7 @@ use crate::rigs::Build;
 
 const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
                      autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
-                     gate [--quick]";
+                     crash [OPTIONS] | gate [--quick]";
 
 fn main() -> ExitCode {
     match run() {
@@ -49,6 +49,10 @@ fn run() -> Result<()> {
         ["autobahn", "--all"] => autobahn::run(true),
         ["fuzz" | "histories" | "powercut", ..] => {
             rigs::run(arguments[0], Build::Fast, &arguments[1..])
+        }
+        ["crash", options @ ..] => {
+            let crash = [&["--subject", "websocket", "--daemons", "1"][..], options].concat();
+            rigs::run("histories", Build::Fast, &crash)
         }
         ["gate"] => gate::run(gate::Size::Release),
         ["gate", "--quick"] => gate::run(gate::Size::Quick),

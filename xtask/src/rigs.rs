@@ -18,9 +18,9 @@ pub(crate) enum Build {
 
 /// Builds the rig of that package, and runs it with the options as they are.
 pub(crate) fn run(package: &str, build: Build, options: &[&str]) -> Result<()> {
-    let status = command(package, build, options)
+    let status = command(package, build, options)?
         .status()
-        .context("run cargo")?;
+        .context("run the rig")?;
     ensure!(status.success(), "{package} ended with {status}");
     Ok(())
 }
@@ -31,12 +31,12 @@ pub(crate) fn ask<T: DeserializeOwned>(
     build: Build,
     options: &[&str],
 ) -> Result<Option<T>> {
-    let output = command(package, build, options)
+    let output = command(package, build, options)?
         .arg("--json")
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .output()
-        .context("run cargo")?;
+        .context("run the rig")?;
     let printed = String::from_utf8_lossy(&output.stdout);
     if printed.starts_with("skipped:") {
         eprint!("{package}: {printed}");
@@ -51,13 +51,27 @@ pub(crate) fn ask<T: DeserializeOwned>(
     })
 }
 
-fn command(package: &str, build: Build, options: &[&str]) -> Command {
+/// The rig as a command, built. It runs in the workspace's folder.
+fn command(package: &str, build: Build, options: &[&str]) -> Result<Command> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--package", package]);
-    if build == Build::Fast {
-        command.arg("--release");
-    }
-    command.arg("--").args(options).current_dir(root());
-    command
+    let mut command = match build {
+        Build::Fast => {
+            let mut command = Command::new(cargo);
+            command.args(["run", "--quiet", "--release", "--package", package, "--"]);
+            command
+        }
+        Build::AsTests => {
+            // With the tests, so that every dependency has the features that it has for them.
+            let status = Command::new(cargo)
+                .args(["build", "--quiet", "--workspace", "--bins", "--tests"])
+                .current_dir(root())
+                .status()
+                .context("run cargo")?;
+            ensure!(status.success(), "cargo build ended with {status}");
+            let this = std::env::current_exe().context("find the folder of the programs")?;
+            Command::new(this.with_file_name(package))
+        }
+    };
+    command.args(options).current_dir(root());
+    Ok(command)
 }

@@ -238,12 +238,14 @@ fn watch_polls(stage: &Stage) -> u64 {
 }
 
 fn kills() -> usize {
-    std::env::var("HARNESS_CHAOS_KILLS").map_or(KILLS, |text| text.parse().unwrap())
+    std::env::var("HARNESS_CHAOS_KILLS").map_or(KILLS, |text| {
+        text.parse().expect("HARNESS_CHAOS_KILLS is a number")
+    })
 }
 
 /// Starts a daemon at each address of the stage, kills one after the other while everybody works, and starts it again.
 fn play(stage: &Stage, backend: Backend) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
     let daemons = thread::scope(|scope| {
         let start = |addr: &String| start(folder.path(), backend, addr);
         let mut daemons: Vec<_> = stage.addrs.iter().map(start).collect();
@@ -262,17 +264,19 @@ fn play(stage: &Stage, backend: Backend) {
         }
         stage.wait_for_more(BETWEEN);
         stage.is_over.store(true, Ordering::SeqCst);
-        writer.join().unwrap();
+        writer.join().expect("the writer does not panic");
         let last = last_revision(stage);
         // One more, so that whoever waits for the last one is woken.
         stage.last.store(last + 1, Ordering::SeqCst);
         block_on(async {
             let mut client = Client::connect(&stage.url()).await;
             let params = json!({ "service": { "name": "last", "version": "1" } });
-            client.request("register_service", params).await.unwrap();
+            let answer = client.request("register_service", params).await;
+            answer.expect("nobody is killed any more");
         });
         for watcher in watchers {
-            assert_eq!(watcher.join().unwrap(), last + 1, "{backend}");
+            let seen = watcher.join().expect("a watcher does not panic");
+            assert_eq!(seen, last + 1, "{backend}");
         }
         let acknowledged = *stage.acknowledged();
         assert!(
@@ -289,8 +293,9 @@ fn play(stage: &Stage, backend: Backend) {
 fn last_revision(stage: &Stage) -> u64 {
     block_on(async {
         let mut client = Client::connect(&stage.url()).await;
-        let info = client.request("registry_info", json!({})).await.unwrap();
-        info["data"]["revision"].as_u64().unwrap()
+        let info = client.request("registry_info", json!({})).await;
+        let info = info.expect("nobody is killed any more");
+        info["data"]["revision"].as_u64().expect("it is a number")
     })
 }
 

@@ -20,7 +20,8 @@ fn register(daemon: &Daemon, name: &str) {
     block_on(async {
         let mut client = Client::connect(&daemon.url).await;
         let params = json!({ "service": { "name": name, "version": "1" } });
-        let answer = client.request("register_service", params).await.unwrap();
+        let answer = client.request("register_service", params).await;
+        let answer = answer.expect("the daemon lives");
         assert!(answer["data"]["revision"].is_u64(), "{answer}");
     });
 }
@@ -29,7 +30,8 @@ fn is_listed(daemon: &Daemon, name: &str) -> bool {
     block_on(async {
         let mut client = Client::connect(&daemon.url).await;
         let params = json!({ "name": name });
-        let answer = client.request("get_service", params).await.unwrap();
+        let answer = client.request("get_service", params).await;
+        let answer = answer.expect("the daemon lives");
         answer["data"].is_object()
     })
 }

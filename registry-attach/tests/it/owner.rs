@@ -90,9 +90,7 @@ fn killed_owner_loses_nothing_acknowledged() {
     for round in 0..4_u32 {
         let mut owner = Committer::start(&path);
         acknowledged.push(owner.acknowledged());
-        let store = ours
-            .take()
-            .map_or_else(|| share(config(&path)).unwrap(), |store| store);
+        let store = ours.take().unwrap_or_else(|| share(config(&path)).unwrap());
         for number in 0..20 {
             let name = format!("parent-{round}-{number}");
             acknowledged.push((name.clone(), apply(&store, put(&name, "1")).unwrap()));
@@ -127,16 +125,17 @@ fn killed_owner_loses_nothing_acknowledged() {
 }
 
 fn assert_each_is_there_once(store: &dyn RegistryStore, acknowledged: &[(String, Revision)]) {
-    let head = block_on(store.head()).unwrap().revision();
+    let head = block_on(store.head()).expect("the store can be read");
+    let head = head.revision();
     let mut pages = LogPages::new(store, Revision::ZERO, head);
     let mut logged = Vec::new();
-    while let Some(page) = block_on(pages.next()).unwrap() {
+    while let Some(page) = block_on(pages.next()).expect("the log can be read") {
         logged.extend(page.entries);
     }
     let ids: BTreeSet<_> = logged.iter().map(|entry| entry.commit.id).collect();
     assert_eq!(ids.len(), logged.len(), "a transaction was applied twice");
     for (name, revision) in acknowledged {
-        let index = usize::try_from(revision.0 - 1).unwrap();
+        let index = usize::try_from(revision.0 - 1).expect("the log is short");
         let change = &logged[index].commit.changes[0];
         assert_eq!(
             change.key.name().to_string(),

@@ -10,13 +10,15 @@ mod schedule;
 mod subject;
 mod workload;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use harness::backends::Backend;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::history::History;
 use crate::workload::Plan;
@@ -33,6 +35,9 @@ struct Options {
     /// The store below openers and daemons: json, redb, sled or sqlite.
     #[arg(long, default_value = "redb")]
     backend: Backend,
+    /// Daemons on the path; one alone is the crash loop.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    daemons: u8,
     /// Histories to make.
     #[arg(long, default_value_t = 10)]
     histories: u64,
@@ -89,45 +94,66 @@ fn main() -> Result<ExitCode> {
         let history: History = serde_json::from_slice(&text)?;
         return Ok(tell(check::check(&history), "the history could be"));
     }
-    let mut checked = 0;
-    let mut finding = None;
-    for number in 0..options.histories {
-        let seed = options.seed.wrapping_add(number);
-        let history = options.make(seed)?;
-        checked += history.operations.len();
-        if let Err(problem) = check::check(&history) {
-            finding = Some(format!(
-                "seed {seed}: {problem}; kept in {}",
-                keep(&history, seed)?
-            ));
-            break;
-        }
-    }
-    let name = options
-        .subject
-        .to_possible_value()
-        .map(|it| it.get_name().to_owned());
+    let made = options.make_all()?;
     if options.json {
-        let report = json!({
-            "subject": name, "backend": options.backend.as_str(), "histories": options.histories,
-            "operations": checked, "seed": options.seed, "finding": finding,
-        });
-        print(&report.to_string());
-        return Ok(if finding.is_none() {
+        print(&options.report(&made).to_string());
+        return Ok(if made.finding.is_none() {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         });
     }
-    let sum = format!(
-        "{} histories with {checked} operations: no finding",
+    let Made {
+        operations,
+        reopened,
+        ..
+    } = &made;
+    let mut sum = format!(
+        "{} histories with {operations} operations: no finding",
         options.histories
     );
-    Ok(tell(finding.map_or(Ok(()), Err), &sum))
+    if let (Some(median), Some(max)) = (reopened.get(reopened.len() / 2), reopened.last()) {
+        let (median, max) = (median.as_millis(), max.as_millis());
+        let kills = reopened.len();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            sum,
+            "; {kills} kills, ready again in {median} ms in the median, {max} ms at most"
+        );
+    }
+    Ok(tell(made.finding.map_or(Ok(()), Err), &sum))
+}
+
+/// What came of all histories.
+#[derive(Default)]
+struct Made {
+    operations: usize,
+    finding: Option<String>,
+    /// How long daemons took to be ready after a kill, the shortest time first.
+    reopened: Vec<Duration>,
 }
 
 impl Options {
-    fn make(&self, seed: u64) -> Result<History> {
+    /// Makes every history, up to the first with a finding.
+    fn make_all(&self) -> Result<Made> {
+        let mut made = Made::default();
+        for number in 0..self.histories {
+            let seed = self.seed.wrapping_add(number);
+            let (history, took) = self.make(seed)?;
+            made.reopened.extend(took);
+            made.operations += history.operations.len();
+            if let Err(problem) = check::check(&history) {
+                let kept = keep(&history, seed)?;
+                made.finding = Some(format!("seed {seed}: {problem}; kept in {kept}"));
+                break;
+            }
+        }
+        made.reopened.sort_unstable();
+        Ok(made)
+    }
+
+    /// Makes a history, and answers how long daemons took to be ready after each kill.
+    fn make(&self, seed: u64) -> Result<(History, Vec<Duration>)> {
         let plan = Plan {
             seed,
             clients: self.clients,
@@ -135,10 +161,27 @@ impl Options {
             keys: self.keys,
         };
         match self.subject {
-            Subject::Engine => subject::engine(plan),
-            Subject::Attach => subject::attached(plan, self.backend),
-            Subject::Websocket => subject::daemons(plan, self.backend),
+            Subject::Engine => Ok((subject::engine(plan)?, Vec::new())),
+            Subject::Attach => Ok((subject::attached(plan, self.backend)?, Vec::new())),
+            Subject::Websocket => subject::daemons(plan, self.backend, usize::from(self.daemons)),
         }
+    }
+
+    fn report(&self, made: &Made) -> Value {
+        let subject = self.subject.to_possible_value();
+        let subject = subject.map(|value| value.get_name().to_owned());
+        let reopened: Vec<_> = made.reopened.iter().map(Duration::as_millis).collect();
+        json!({
+            "subject": subject,
+            "backend": self.backend.as_str(),
+            "histories": self.histories,
+            "operations": made.operations,
+            "seed": self.seed,
+            "finding": made.finding,
+            "kills": reopened.len(),
+            "reopened_ms_median": reopened.get(reopened.len() / 2),
+            "reopened_ms_max": reopened.last(),
+        })
     }
 }
 

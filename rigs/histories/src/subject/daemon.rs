@@ -14,7 +14,7 @@ use futures_lite::future::{self, block_on};
 use harness::api::{ErrorCode, EventMessage};
 use harness::backends::Backend;
 use harness::client::{Address, ClientError, Connection};
-use harness::core::Revision;
+use harness::core::{Clock as _, Revision, SystemClock};
 use harness::store::Location;
 use harness::{Registry, WsConfig, WsServer};
 use serde_json::{Value, json};
@@ -25,8 +25,6 @@ use crate::subject::attach::{location_in, log_of};
 use crate::subject::registry::value_of;
 use crate::workload::{Plan, Way, run_client};
 
-/// Daemons on the path.
-const DAEMONS: usize = 2;
 const WATCHERS: usize = 2;
 /// Pause before another attempt to reach a daemon.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -54,15 +52,20 @@ fn say_ready() {
     println!("ready");
 }
 
-/// Makes a history of daemons that are killed.
+/// Makes a history of so many daemons on one path that are killed in turn, and answers how long each took to be ready
+/// after a kill.
 ///
 /// # Errors
 /// A daemon that does not start, a store that cannot be read.
-pub(crate) fn daemons(plan: Plan, backend: Backend) -> Result<History> {
+pub(crate) fn daemons(
+    plan: Plan,
+    backend: Backend,
+    count: usize,
+) -> Result<(History, Vec<Duration>)> {
     let folder = tempfile::tempdir()?;
     let location = location_in(folder.path(), backend);
     let stage = Stage {
-        addresses: [free_address()?, free_address()?],
+        addresses: (0..count).map(|_| free_address()).collect::<Result<_>>()?,
         recorder: Recorder::default(),
         working: AtomicUsize::new(plan.clients),
         is_over: AtomicBool::new(false),
@@ -72,7 +75,7 @@ pub(crate) fn daemons(plan: Plan, backend: Backend) -> Result<History> {
     for address in &stage.addresses {
         running.push(Some(Daemon::start(&location, address)?));
     }
-    thread::scope(|scope| {
+    let reopened = thread::scope(|scope| {
         let stage = &stage;
         for client in 0..plan.clients {
             scope.spawn(move || {
@@ -92,11 +95,12 @@ pub(crate) fn daemons(plan: Plan, backend: Backend) -> Result<History> {
     })?;
     drop(running);
     let (operations, watchers) = stage.recorder.into_parts();
-    Ok(History {
+    let history = History {
         operations,
         watchers,
         log: log_of(&location)?,
-    })
+    };
+    Ok((history, reopened))
 }
 
 fn free_address() -> Result<String> {
@@ -132,7 +136,7 @@ impl Drop for Daemon {
 }
 
 struct Stage {
-    addresses: [String; DAEMONS],
+    addresses: Vec<String>,
     recorder: Recorder,
     working: AtomicUsize,
     is_over: AtomicBool,
@@ -140,15 +144,26 @@ struct Stage {
 }
 
 impl Stage {
-    fn kill_in_turn(&self, location: &Location, running: &mut [Option<Daemon>]) -> Result<()> {
+    /// Kills one daemon after the other while clients work, and starts it again.
+    fn kill_in_turn(
+        &self,
+        location: &Location,
+        running: &mut [Option<Daemon>],
+    ) -> Result<Vec<Duration>> {
         let mut rng = fastrand::Rng::with_seed(self.seed);
-        let mut done = Ok(());
-        while self.working.load(Ordering::SeqCst) > 0 && done.is_ok() {
+        let clock = SystemClock::new();
+        let mut done = Ok(Vec::new());
+        while self.working.load(Ordering::SeqCst) > 0 {
+            let Ok(reopened) = &mut done else { break };
             block_on(smol::Timer::after(Duration::from_millis(rng.u64(20..150))));
-            let number = rng.usize(..DAEMONS);
+            let number = rng.usize(..running.len());
             running[number] = None;
+            let killed = clock.monotonic();
             match Daemon::start(location, &self.addresses[number]) {
-                Ok(daemon) => running[number] = Some(daemon),
+                Ok(daemon) => {
+                    running[number] = Some(daemon);
+                    reopened.push(clock.monotonic().saturating_sub(killed));
+                }
                 Err(error) => done = Err(error),
             }
         }
@@ -159,7 +174,7 @@ impl Stage {
     /// Connects to one of the daemons, that of the number first.
     async fn connect(&self, number: usize) -> Connection {
         for attempt in number.. {
-            let address = &self.addresses[attempt % DAEMONS];
+            let address = &self.addresses[attempt % self.addresses.len()];
             let address: Address = format!("ws://{address}/ws")
                 .parse()
                 .expect("it is an address");
