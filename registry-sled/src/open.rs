@@ -221,6 +221,13 @@ fn check_closed(trees: &Trees, stamp: &Stamp, head: &Head) -> Result<()> {
         );
         return Err(trees.damaged(detail));
     }
+    if head.compacted.revision < stamp.compacted.revision {
+        let detail = format!(
+            "expected a log that is compacted through {}, which a clean close saw; it is through {}",
+            stamp.compacted.revision, head.compacted.revision
+        );
+        return Err(trees.damaged(detail));
+    }
     let is_there = closed.revision > head.compacted.revision;
     if is_there && trees.entry(closed.revision)?.hash != closed.hash {
         let detail = format!(

@@ -9,8 +9,8 @@
 //! | `notes` | name | content with checksum |
 //!
 //! A group, its state and the head after it are one transaction of sled. `harness.head` says what the folder is and
-//! where the log ended at the last clean close: sled drops a damaged tail in silence, and a log that ends before that
-//! was cut off.
+//! where the log began and ended at the last clean close: sled drops a damaged tail in silence, and a log that begins or
+//! ends before that was cut off.
 //!
 //! Invariant: the head is that of the last entry in `log`; what lies in `log` and `log_keys` up to its anchor was
 //! compacted and is on its way out.
@@ -67,6 +67,9 @@ pub(crate) struct Stamp {
     /// False between the first page of a restore and its seal.
     pub(crate) is_sealed: bool,
     pub(crate) closed: Anchor,
+    /// Where the log began at the last clean close; nothing is known where an earlier program wrote it.
+    #[serde(default)]
+    pub(crate) compacted: Anchor,
 }
 
 impl Stamp {
@@ -78,6 +81,7 @@ impl Stamp {
             schema: SCHEMA,
             is_sealed: true,
             closed: Anchor::default(),
+            compacted: Anchor::default(),
         }
     }
 

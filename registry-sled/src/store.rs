@@ -318,6 +318,7 @@ impl Inner {
                 writer.stamp.is_sealed = true;
                 writer.stamp.schema = seal.schema;
                 writer.stamp.closed = seal.head.last;
+                writer.stamp.compacted = seal.head.compacted;
                 writer.stamp.write(&self.config.path)?;
             }
             Ok(())
@@ -359,10 +360,13 @@ impl Inner {
         }
         let engine = self.engine.get(BACKEND)?;
         self.sync(&mut writer, &engine)?;
-        let last = self.published.read().head.last;
-        if writer.stamp.closed != last {
-            writer.stamp.closed = last;
-            writer.stamp.write(&self.config.path)?;
+        let Head {
+            last, compacted, ..
+        } = self.published.read().head;
+        let stamp = &mut writer.stamp;
+        if (stamp.closed, stamp.compacted) != (last, compacted) {
+            (stamp.closed, stamp.compacted) = (last, compacted);
+            stamp.write(&self.config.path)?;
         }
         Ok(())
     }

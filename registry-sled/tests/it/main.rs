@@ -102,3 +102,34 @@ fn records_in_files_of_their_own_survive() {
     assert_eq!(found.image.as_service(), Some(&large));
     assert!(block_on(store.verify()).unwrap().is_clean());
 }
+
+/// sled drops a transaction that it cannot read, and the store is as before it.
+#[test]
+fn compaction_that_is_undone_is_found() {
+    const BLOCK_BYTES: usize = 128;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let store = open(&path);
+    fill(&store, 0);
+    block_on(store.compact(Revision(10))).unwrap();
+    let expected = block_on(store.head()).unwrap();
+    block_on(store.close()).unwrap();
+    let db = fs::read(path.join("db")).unwrap();
+    let end = db.iter().rposition(|byte| *byte != 0).unwrap();
+    // What was written last is at the end.
+    for block in (0..=end / BLOCK_BYTES).rev().take(40) {
+        let mut damaged = db.clone();
+        let start = block * BLOCK_BYTES;
+        damaged[start..(start + BLOCK_BYTES).min(db.len())].fill(0);
+        let copy = tempfile::tempdir().unwrap();
+        let copied = copy.path().join("registry.sled");
+        fs::create_dir(&copied).unwrap();
+        for name in ["conf", "harness.head"] {
+            fs::copy(path.join(name), copied.join(name)).unwrap();
+        }
+        fs::write(copied.join("db"), damaged).unwrap();
+        if let Ok(store) = SledStore::open(SledConfig::new(&copied)) {
+            assert_eq!(block_on(store.head()).unwrap(), expected, "block {block}");
+        }
+    }
+}

@@ -79,8 +79,7 @@ impl Starts {
         let key = (backend.to_string(), name(&scenario));
         if !self.0.contains_key(&key) {
             let stage = Stage::new(rig, backend);
-            let preparation = scenario.preparation(backend);
-            let (image, ledger) = stage.prepare(preparation.as_ref())?;
+            let (image, ledger) = stage.prepare(scenario.preparation(backend))?;
             let task = stage.task(scenario);
             let start = stage.rehearse(image, ledger, scenario.script(backend), task)?;
             self.0.insert(key.clone(), start);
@@ -139,17 +138,17 @@ impl<'a> Stage<'a> {
     }
 
     /// A disk after a script that nothing disturbed; without a script it is empty.
-    pub(crate) fn prepare(&self, script: Option<&Script>) -> Result<(Image, Ledger)> {
+    pub(crate) fn prepare(&self, work: Option<(Script, Task)>) -> Result<(Image, Ledger)> {
         let (image, ledger) = (Image::empty(), Ledger::default());
-        let Some(script) = script else {
+        let Some((script, task)) = work else {
             return Ok((image, ledger));
         };
         let volume = Volume::new(image, Model::Strict, Plan::default());
-        let work = self.work(script, u64::MAX, &ledger, Task::Commit);
+        let work = self.work(&script, u64::MAX, &ledger, task);
         let (volume, outcome) = self.rig.work(volume, &work)?;
         ensure!(outcome.is_done, "prepare a store: {}", outcome.complaint);
         let image = volume.seen();
-        let check = self.check(script, &ledger, &outcome);
+        let check = self.check(&script, &ledger, &outcome);
         let checked = self.rig.check(image.clone(), &check)?;
         ensure!(
             checked.verdict == Verdict::Sound,
@@ -370,7 +369,7 @@ pub(crate) fn run_positions(
         steps: 200,
         ..Scenario::Commit.script(backend)
     };
-    let (image, ledger) = stage.prepare(Some(&script))?;
+    let (image, ledger) = stage.prepare(Some((script.clone(), Task::Commit)))?;
     let start = stage.rehearse(image, ledger, script, Task::Commit)?;
     for position in 1..=start.history.len() as u64 {
         let case = cases(position);

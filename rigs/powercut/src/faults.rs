@@ -23,7 +23,7 @@ pub(crate) fn run(rig: &Rig, backend: Backend, seed: u64, report: &mut Report) -
         steps: STEPS,
         ..Scenario::Commit.script(backend)
     };
-    for preparation in [None, Some(&script)] {
+    for preparation in [None, Some((script.clone(), Task::Commit))] {
         let (image, ledger) = stage.prepare(preparation)?;
         let start = stage.rehearse(image, ledger, script.clone(), Task::Commit)?;
         for (operation, position) in start.history.iter().zip(1..) {

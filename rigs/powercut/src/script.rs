@@ -5,6 +5,8 @@ use registry_core::limits::{DEPENDENCIES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
 use registry_core::model::{ExecutionInfo, ServiceEntry};
 use serde::{Deserialize, Serialize};
 
+use crate::worker::Task;
+
 /// Where the cuts land.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
@@ -66,19 +68,22 @@ impl Scenario {
         }
     }
 
-    /// The work that is done before, in peace.
-    pub(crate) fn preparation(self, backend: Backend) -> Option<Script> {
-        let work = self.script(backend);
+    /// The work that is done before, in peace, and how it ends.
+    pub(crate) fn preparation(self, backend: Backend) -> Option<(Script, Task)> {
+        let script = self.script(backend);
         match self {
             Self::Create => None,
-            // Shortly before the 1,024 commits after which it folds.
-            Self::Rewrite if backend == Backend::Redb => Some(Script {
-                clients: 64,
-                steps: 16,
-                record_bytes_max: 100,
-                compact_after: 0,
-            }),
-            _ => Some(work),
+            // Shortly before the 1,024 commits after which it folds; a close would fold them.
+            Self::Rewrite if backend == Backend::Redb => {
+                let script = Script {
+                    clients: 63,
+                    steps: 16,
+                    record_bytes_max: 100,
+                    compact_after: 0,
+                };
+                Some((script, Task::Leave))
+            }
+            _ => Some((script, Task::Commit)),
         }
     }
 }

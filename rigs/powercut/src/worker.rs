@@ -50,6 +50,8 @@ pub(crate) enum Task {
     Commit,
     /// Runs the script, and goes on after an error: it may be refused, and must still be answered.
     Insist,
+    /// Runs the script, and ends without closing the store.
+    Leave,
     /// Migrates the store.
     Migrate {
         /// The target.
@@ -70,7 +72,7 @@ pub(crate) fn run(work: &Work) -> Result<()> {
             let migrated = block_on(migrate(&source, &to, false, &mut |_, _| {}))?;
             Told::Migrated(migrated.head.last).tell()?;
         }
-        Task::Commit => {
+        Task::Commit | Task::Leave => {
             let store = location.open(&OpenOptions::default())?;
             commit(work, &store)?;
         }
@@ -115,6 +117,10 @@ fn commit(work: &Work, store: &Arc<dyn RegistryStore>) -> Result<()> {
             .into_iter()
             .map(|client| client.join().expect("a client does not panic"))
             .collect();
+        if work.task == Task::Leave {
+            Told::Done.tell()?;
+            std::process::exit(0);
+        }
         block_on(registry.close())?;
         let closed = driving.join().expect("the driver does not panic");
         ended.into_iter().collect::<Result<()>>()?;
