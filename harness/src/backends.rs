@@ -98,7 +98,10 @@ impl Backend {
     /// How many processes may open it at a time, for the table of backends.
     pub fn processes(self) -> &'static str {
         match self {
-            Self::Memory | Self::Json | Self::Sled | Self::Redb => "one",
+            Self::Memory => "one",
+            Self::Json | Self::Sled | Self::Redb => {
+                "many, on one host: one owns it, the others attach"
+            }
             Self::Sqlite => "many, on one host",
         }
     }

@@ -11,7 +11,7 @@ use registry_core::{MemoryStore, RegistryStore, StoreError, SystemClock};
 
 use crate::ServiceEntry;
 use crate::backends::OpenOptions;
-use crate::store::{LegacyError, Location, Migrated, Source, adopt, migrate};
+use crate::store::{Claim, LegacyError, Location, Migrated, Opened, Source, adopt, migrate};
 
 /// A registry that runs by itself. A clone is a cheap handle; the last one to be dropped closes the store.
 #[derive(Debug, Clone)]
@@ -47,16 +47,16 @@ pub enum Error {
 #[derive(Debug)]
 struct Running {
     engine: engine::Registry,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.engine.begin_close();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the driver panicked");
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the registry panicked");
+            }
         }
     }
 }
@@ -77,13 +77,14 @@ impl Registry {
     /// The registry at a path, created where there is none. Blocks until it is loaded.
     ///
     /// The extension names the backend: `.redb`, `.sqlite`, `.sled` or `.json`. A path without one takes the store that is
-    /// found there, else the default backend of the build.
+    /// found there, else the default backend of the build. Several registries may have the same path open, in one process
+    /// or in many: each sees what the others did.
     ///
     /// # Errors
-    /// [`Error::Store`], of kind `Locked` where another process holds the path.
+    /// [`Error::Store`], of kind `Locked` where the holder of the path does not share it.
     pub fn with_persistence(path: impl AsRef<Path>) -> Result<Self, Error> {
         let location = Location::of_path(path.as_ref());
-        Self::run(location.open(&OpenOptions::default())?)
+        Self::open(&location)
     }
 
     /// As [`with_persistence`](Self::with_persistence); a legacy file at the path is migrated into a store of the build's
@@ -94,13 +95,13 @@ impl Registry {
     pub async fn load_or_create(path: impl AsRef<Path>) -> Result<Self, Error> {
         let location = Location::of_path(path.as_ref());
         let Source::Legacy(file) = Source::of(location.clone()) else {
-            return Self::run(location.open(&OpenOptions::default())?);
+            return Self::open(&location);
         };
         let target = beside(&file);
         if let Some(adopted) = adopt(&file, &target).await? {
             tell(&adopted.migrated, &target);
         }
-        Self::run(target.open(&OpenOptions::default())?)
+        Self::open(&target)
     }
 
     /// Reads a legacy file and builds a store with its services. Nothing is there if it fails.
@@ -120,23 +121,34 @@ impl Registry {
     /// # Errors
     /// [`Error::Registry`] where the store cannot be loaded; [`Error::Io`] where there is no thread to be had.
     pub fn run(store: Arc<dyn RegistryStore>) -> Result<Self, Error> {
-        let opened =
-            engine::Registry::open(store, EngineConfig::default(), Arc::new(SystemClock::new()));
-        let (engine, driver) = block_on(opened)?;
-        let drive = move || {
-            if let Err(error) = block_on(driver.run()) {
-                tracing::error!(%error, "the registry ended");
-            }
-        };
-        let thread = thread::Builder::new()
-            .name("harness-driver".to_owned())
-            .spawn(drive)?;
-        Ok(Self {
-            running: Arc::new(Running {
-                engine,
-                thread: Some(thread),
-            }),
-        })
+        let loading = load(store);
+        let (engine, driver) = block_on(loading)?;
+        let thread = run_on_thread("harness-driver", async move { driver.run().await })?;
+        Ok(Self::running(engine, vec![thread]))
+    }
+
+    fn open(location: &Location) -> Result<Self, Error> {
+        Self::share(location, Claim::OwnNewer, &OpenOptions::default())
+    }
+
+    /// Opens a store among others that have it open, and runs it on two threads of its own: one that serves them, so that
+    /// they are answered while the driver plans, and one for the driver. Blocks until it is loaded.
+    ///
+    /// # Errors
+    /// As [`with_persistence`](Self::with_persistence).
+    pub fn share(location: &Location, claim: Claim, options: &OpenOptions) -> Result<Self, Error> {
+        let Opened { store, beside, .. } = block_on(location.share(claim, options))?;
+        let serving = run_on_thread("harness-attach", async move { beside.run().await })?;
+        // A store that cannot be loaded is dropped here, and its service ends with it.
+        let (engine, driver) = block_on(load(store))?;
+        let driving = run_on_thread("harness-driver", async move { driver.run().await })?;
+        Ok(Self::running(engine, vec![driving, serving]))
+    }
+
+    fn running(engine: engine::Registry, threads: Vec<JoinHandle<()>>) -> Self {
+        Self {
+            running: Arc::new(Running { engine, threads }),
+        }
     }
 
     /// The engine's handle, with everything it can do.
@@ -207,6 +219,23 @@ impl Registry {
     pub async fn close(&self) -> Result<(), Error> {
         Ok(self.engine().close().await?)
     }
+}
+
+async fn load(
+    store: Arc<dyn RegistryStore>,
+) -> Result<(engine::Registry, engine::Driver), RegistryError> {
+    engine::Registry::open(store, EngineConfig::default(), Arc::new(SystemClock::new())).await
+}
+
+fn run_on_thread<E: std::error::Error>(
+    name: &str,
+    work: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if let Err(error) = block_on(work) {
+            tracing::error!(%error, "the registry ended");
+        }
+    })
 }
 
 fn tell(migrated: &Migrated, target: &Location) {

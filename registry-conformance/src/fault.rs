@@ -114,6 +114,10 @@ impl RegistryStore for FaultStore {
         self.inner.capabilities()
     }
 
+    fn latest(&self) -> Option<Revision> {
+        self.inner.latest()
+    }
+
     async fn head(&self) -> Result<Head> {
         self.inner.head().await
     }

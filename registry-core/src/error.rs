@@ -1,8 +1,11 @@
 //! Errors of stores and of the codec. Those of the domain are in [`crate::engine`].
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::codec::CodecId;
 use crate::hash::Hash;
@@ -67,12 +70,14 @@ pub enum CodecError {
 }
 
 /// Who holds a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Holder {
     /// Process id, where it could be read.
     pub pid: Option<u32>,
     /// Version of the program, where it could be read.
     pub version: Option<String>,
+    /// Where it serves the store to others, where it does.
+    pub socket: Option<PathBuf>,
 }
 
 impl fmt::Display for Holder {
@@ -89,7 +94,8 @@ impl fmt::Display for Holder {
 }
 
 /// The kind of a store's failure: what a caller can act on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// There is no store at the path.
@@ -106,7 +112,7 @@ pub enum ErrorKind {
     /// A named limit was exceeded.
     LimitExceeded {
         /// Name of the limit.
-        limit: &'static str,
+        limit: Cow<'static, str>,
         /// Its value.
         max: u64,
         /// What was asked.
@@ -224,7 +230,7 @@ impl StoreError {
     /// A named limit was exceeded.
     pub fn limit(backend: &'static str, limit: &'static str, max: usize, found: usize) -> Self {
         let kind = ErrorKind::LimitExceeded {
-            limit,
+            limit: limit.into(),
             max: max as u64,
             found: found as u64,
         };

@@ -17,6 +17,13 @@ pub struct HashError {
     found: String,
 }
 
+impl Hash {
+    /// The hash of bytes for one purpose: no two purposes yield the same.
+    pub fn of(purpose: &str, bytes: &[u8]) -> Self {
+        Hasher::new(purpose).bytes(bytes).finish()
+    }
+}
+
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -36,7 +43,8 @@ impl FromStr for Hash {
         let error = || HashError {
             found: text.chars().take(80).collect(),
         };
-        if text.len() != 64 || !text.is_ascii() {
+        // A sign would pass for a digit below.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(error());
         }
         let mut bytes = [0; 32];
@@ -108,6 +116,7 @@ mod tests {
         assert_eq!(hash.to_string().parse::<Hash>().unwrap(), hash);
         assert!("abc".parse::<Hash>().is_err());
         assert!("g".repeat(64).parse::<Hash>().is_err());
+        assert!("+f".repeat(32).parse::<Hash>().is_err());
     }
 
     #[test]

@@ -81,6 +81,10 @@ impl RegistryStore for MemoryStore {
         &self.capabilities
     }
 
+    fn latest(&self) -> Option<Revision> {
+        Some(self.tip.head().revision())
+    }
+
     async fn head(&self) -> Result<Head> {
         self.tip.check_readable()?;
         Ok(Head::clone(&self.tip.head()))

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{ErrorKind, Holder, StoreError};
 use crate::store::Result;
 
+/// Bytes of a lock file that are read; what is written is shorter than a path and two numbers.
+const LOCK_FILE_BYTES_MAX: u64 = 8 * 1024;
+
 /// The exclusive lock of a path, held until it is dropped.
 ///
 /// The lock is the operating system's on `<path>.lock`, so it ends with the process, however that ends. The file is
@@ -50,7 +53,7 @@ impl PathLock {
             }
             Err(TryLockError::Error(error)) => return Err(refused("lock the store", error)),
         }
-        write_holder(&mut file).map_err(|error| refused("write the lock file", error))?;
+        write_holder(&mut file, None).map_err(|error| refused("write the lock file", error))?;
         Ok(Self { file })
     }
 
@@ -87,6 +90,34 @@ impl PathLock {
             }
         }
     }
+
+    /// Who holds a path at this moment; none where nobody does. Takes and creates nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` where the system refuses.
+    pub fn holder(backend: &'static str, path: &Path) -> Result<Option<Holder>> {
+        match Self::share(backend, path) {
+            Ok(_) => Ok(None),
+            Err(error) => match error.kind() {
+                ErrorKind::Locked(holder) => Ok(Some(holder.clone())),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Tells others where the holder of a path serves the store. Only the holder may call it.
+    ///
+    /// # Errors
+    /// `Unavailable` where the system refuses.
+    pub fn announce(backend: &'static str, path: &Path, socket: &Path) -> Result<()> {
+        let lock_path = lock_path(path);
+        let mut options = OpenOptions::new();
+        let announced = options
+            .write(true)
+            .open(&lock_path)
+            .and_then(|mut file| write_holder(&mut file, Some(socket)));
+        announced.map_err(|error| StoreError::io(backend, "write the lock file", &lock_path, error))
+    }
 }
 
 /// `<path>.lock`.
@@ -104,24 +135,33 @@ pub fn private_options() -> OpenOptions {
     options
 }
 
-fn write_holder(file: &mut File) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(
-        file,
-        "pid {}\nversion {}",
+fn write_holder(file: &mut File, socket: Option<&Path>) -> std::io::Result<()> {
+    let mut text = format!(
+        "pid {}\nversion {}\n",
         std::process::id(),
         env!("CARGO_PKG_VERSION")
-    )
+    );
+    // A path that is no text, or not in one line, cannot be told; others are answered `Locked` then.
+    let socket = socket.and_then(Path::to_str);
+    if let Some(socket) = socket.filter(|socket| !socket.contains('\n')) {
+        text.push_str("socket ");
+        text.push_str(socket);
+        text.push('\n');
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
 }
 
 fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
     // The holder may be writing it at this moment; what can be read is what is told.
-    let _ = file.take(1024).read_to_string(&mut text);
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let _ = file.take(LOCK_FILE_BYTES_MAX).read_to_string(&mut text);
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let field = |name: &str| whole.lines().find_map(|line| line.strip_prefix(name));
     Holder {
         pid: field("pid ").and_then(|pid| pid.parse().ok()),
         version: field("version ").map(str::to_owned),
+        socket: field("socket ").map(PathBuf::from),
     }
 }

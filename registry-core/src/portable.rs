@@ -13,6 +13,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::codec::read_body;
 use crate::error::CodecError;
 use crate::hash::Hash;
 use crate::key::{Key, Kind};
@@ -43,8 +44,10 @@ pub struct PortableImage {
     pub hash: Hash,
     /// The value.
     pub record: Record,
-    /// The whole value, where it is of a newer minor.
+    /// The whole value, where it is of a newer minor and was read as JSON.
     newer: Option<Value>,
+    /// The whole body, where it is of a newer minor and was read as fcode.
+    body: Option<Box<[u8]>>,
 }
 
 /// A log entry.
@@ -114,20 +117,36 @@ impl From<&Image> for PortableImage {
             hash: *image.hash(),
             record: image.record().clone(),
             newer: image.newer_json().cloned(),
+            body: image.newer_body().map(Box::from),
         }
     }
 }
 
 impl PortableImage {
-    fn read(self) -> Result<Arc<Image>, CodecError> {
+    /// The record as a store keeps it.
+    ///
+    /// # Errors
+    /// `SchemaTooNew` for a newer major; `Hash` where the record has another; `Model` where it breaks a rule.
+    pub fn read(self) -> Result<Arc<Image>, CodecError> {
         if !self.schema.is_readable() {
             return Err(CodecError::SchemaTooNew { found: self.schema });
         }
-        Image::from_json(self.record, self.schema, self.hash, self.newer)
+        let Some(body) = self.body.filter(|_| !self.schema.is_known()) else {
+            return Image::from_json(self.record, self.schema, self.hash, self.newer);
+        };
+        let kind = self.record.key()?.kind();
+        let image = Image::from_body(read_body(kind, self.schema, &body)?, self.schema, &body)?;
+        if *image.hash() != self.hash {
+            return Err(CodecError::Hash {
+                expected: self.hash,
+                found: *image.hash(),
+            });
+        }
+        Ok(image)
     }
 }
 
-const IMAGE_FIELDS: [&str; 3] = ["schema", "hash", "record"];
+const IMAGE_FIELDS: [&str; 4] = ["schema", "hash", "record", "body"];
 
 impl Serialize for PortableImage {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -137,6 +156,10 @@ impl Serialize for PortableImage {
         match &self.newer {
             Some(value) => image.serialize_field("record", value)?,
             None => image.serialize_field("record", &self.record)?,
+        }
+        match &self.body {
+            Some(body) => image.serialize_field("body", &hex(body))?,
+            None => image.skip_field("body")?,
         }
         image.end()
     }
@@ -160,7 +183,7 @@ impl<'de> Visitor<'de> for ImageVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PortableImage, A::Error> {
         let (mut schema, mut hash) = (None, None);
         // Read at once where the schema before it is known, else when it is.
-        let (mut known, mut later) = (None, None);
+        let (mut known, mut later, mut body) = (None, None, None);
         while let Some(field) = map.next_key::<String>()? {
             match field.as_str() {
                 "schema" => schema = Some(map.next_value::<SchemaVersion>()?),
@@ -169,6 +192,7 @@ impl<'de> Visitor<'de> for ImageVisitor {
                     known = Some(map.next_value::<Record>()?);
                 }
                 "record" => later = Some(map.next_value::<Value>()?),
+                "body" => body = Some(unhex(&map.next_value::<String>()?)?),
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -186,8 +210,30 @@ impl<'de> Visitor<'de> for ImageVisitor {
             hash,
             record,
             newer,
+            body,
         })
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
+}
+
+fn unhex<E: de::Error>(digits: &str) -> Result<Box<[u8]>, E> {
+    let pairs = digits.as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| {
+        let pair = std::str::from_utf8(pair).ok().filter(|it| it.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    let bytes: Option<Box<[u8]>> = bytes.collect();
+    bytes.ok_or_else(|| de::Error::custom("expected pairs of hexadecimal digits"))
 }
 
 /// Reads the JSON of a record of a kind, as a store kept it under that schema, without the name of the kind around it.

@@ -184,6 +184,14 @@ impl Image {
         }
     }
 
+    /// The fcode body that was read, where a newer program wrote it.
+    pub(crate) fn newer_body(&self) -> Option<&[u8]> {
+        match &self.original {
+            Some(Original::Body(body)) => Some(body),
+            _ => None,
+        }
+    }
+
     /// The JSON that was read, where a newer program wrote it.
     pub(crate) fn newer_json(&self) -> Option<&serde_json::Value> {
         match &self.original {

@@ -20,7 +20,7 @@ use crate::transaction::{Committed, Outcome, Transaction, TransactionId};
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A part of the state in key order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeRequest {
     /// The kind of the records.
     pub kind: Kind,
@@ -42,7 +42,7 @@ pub struct RangePage {
 }
 
 /// A part of the log in revision order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangesRequest {
     /// Start after this revision.
     pub after: Revision,
@@ -64,7 +64,7 @@ pub struct ChangePage {
 }
 
 /// A value beside the log: the latest of a name wins, and it may be lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// Which one; at most [`NAME_BYTES_MAX`](crate::limits::NAME_BYTES_MAX) bytes.
     pub name: String,
@@ -95,7 +95,7 @@ pub struct Seal {
 }
 
 /// One thing that is wrong with a store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The key, the revision or the file.
     pub place: String,
@@ -104,7 +104,7 @@ pub struct Finding {
 }
 
 /// What a verification read and found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VerifyReport {
     /// Log entries read.
     pub entries: u64,
@@ -155,6 +155,11 @@ impl VerifyReport {
 pub trait RegistryStore: fmt::Debug + Send + Sync + 'static {
     /// What this store can do. Constant and free.
     fn capabilities(&self) -> &Capabilities;
+
+    /// The last commit's number, where it can be told at once that nobody has committed since: no I/O, no waiting.
+    ///
+    /// None on a store that other processes may have written meanwhile; [`head`](Self::head) asks then.
+    fn latest(&self) -> Option<Revision>;
 
     /// Where the log ends and what the state adds up to. No I/O on a store with one writer.
     async fn head(&self) -> Result<Head>;

@@ -87,7 +87,8 @@ pub struct Cause {
 }
 
 /// What must hold for a transaction to be applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Precondition {
     /// Nothing is at the key.
@@ -104,7 +105,6 @@ pub enum Precondition {
 
 /// One change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Mutation {
     /// Puts a record, whether or not there is one.
     Put(Arc<Image>),
@@ -136,7 +136,7 @@ pub struct Transaction {
 }
 
 /// A transaction that is in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
     /// Its number.
     pub revision: Revision,
@@ -146,7 +146,8 @@ pub struct Committed {
 pub type Outcome = Result<Committed, Rejection>;
 
 /// Why a transaction changed nothing. Its neighbours in the group are not touched.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rejection {
     /// A precondition did not hold.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
 use crate::answer::refusal;
-use crate::server::HttpServer;
+use crate::server::{HttpServer, Shared};
 use crate::stalling::Stalling;
 use crate::tls::Tls;
 
@@ -117,6 +118,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shared = server.shared();
+    let waiting = stream.waiting();
     let link = Arc::new(Link {
         connection: Connection::new(peer),
         admission: Mutex::default(),
@@ -131,11 +133,19 @@ where
         .header_read_timeout(shared.config.header_timeout)
         .max_buf_size(shared.config.header_bytes_max)
         .serve_connection(TokioIo::new(stream), service);
+    // hyper says that it is done with bytes of an answer left to write, where it gave up on the body of the request.
+    let ended = |connection: &mut http1::Connection<_, _>, cx: &mut Context<'_>| {
+        let ended = ready!(connection.poll_without_shutdown(cx));
+        if ended.is_ok() && waiting.is_waiting() {
+            return Poll::Pending;
+        }
+        Poll::Ready(ended)
+    };
     let mut is_told = false;
     let ended = loop {
         tokio::select! {
             biased;
-            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
+            ended = poll_fn(|cx| ended(&mut connection, cx)) => break ended,
             () = shared.closing(), if !is_told => {
                 is_told = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -143,36 +153,48 @@ where
         }
     };
     let parts = connection.into_parts();
+    let read = parts.read_buf.to_vec();
     let mut stream = parts.io.into_inner();
     let admission = link.admission().take();
     match (ended, admission) {
         (Ok(()), Some(admission)) => {
             let _counted = shared.count_websocket();
-            let read = parts.read_buf.to_vec();
             let handler = shared
                 .ws
                 .upgraded(stream.compat(), read, peer, place, admission);
             Ok(handler.handle().await?)
         }
-        (Ok(()), None) => {
+        (ended, _) => {
+            let ended = explain(shared, &mut stream, ended, &read).await;
             linger(&mut stream).await;
-            Ok(())
-        }
-        (Err(error), _) if error.is_timeout() => {
-            // A connection that lies idle has asked nothing, so it is told nothing.
-            if !parts.read_buf.is_empty() {
-                let message = "the head of the request took longer than header_timeout";
-                let error = shared.error(ErrorCode::RequestTimeout, message);
-                say(&mut stream, "408 Request Timeout", refusal(&error)).await;
-            }
-            linger(&mut stream).await;
-            Err(ConnectionEnd::HeaderTimeout)
-        }
-        (Err(error), _) => {
-            linger(&mut stream).await;
-            Err(error.into())
+            ended
         }
     }
+}
+
+/// Tells the peer of a time-out, where it has asked something.
+async fn explain<S>(
+    shared: &Shared,
+    stream: &mut S,
+    ended: hyper::Result<()>,
+    read: &[u8],
+) -> Result<(), ConnectionEnd>
+where
+    S: AsyncWrite + Unpin,
+{
+    let Err(error) = ended else {
+        return Ok(());
+    };
+    if !error.is_timeout() {
+        return Err(error.into());
+    }
+    // A connection that lies idle has asked nothing, so it is told nothing.
+    if !read.is_empty() {
+        let message = "the head of the request took longer than header_timeout";
+        let error = shared.error(ErrorCode::RequestTimeout, message);
+        say(stream, "408 Request Timeout", refusal(&error)).await;
+    }
+    Err(ConnectionEnd::HeaderTimeout)
 }
 
 /// Answers a connection whose request was never read.

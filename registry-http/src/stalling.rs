@@ -3,6 +3,8 @@
 use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +17,17 @@ pub(crate) struct Stalling<S> {
     stream: S,
     timeout: Duration,
     deadline: Pin<Box<Sleep>>,
-    is_waiting: bool,
+    is_waiting: Arc<AtomicBool>,
+}
+
+/// Tells whether a write waits for the peer, also while the stream is somebody else's.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting(Arc<AtomicBool>);
+
+impl Waiting {
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl<S> Stalling<S> {
@@ -24,8 +36,13 @@ impl<S> Stalling<S> {
             stream,
             timeout,
             deadline: Box::pin(sleep(timeout)),
-            is_waiting: false,
+            is_waiting: Arc::default(),
         }
+    }
+
+    /// What tells whether a write waits.
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting(Arc::clone(&self.is_waiting))
     }
 
     /// Notes whether a write went on; one that waits is an error after the time-out.
@@ -34,12 +51,11 @@ impl<S> Stalling<S> {
         cx: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        let was_waiting = self.is_waiting.swap(polled.is_pending(), Ordering::Relaxed);
         if polled.is_ready() {
-            self.is_waiting = false;
             return polled;
         }
-        if !self.is_waiting {
-            self.is_waiting = true;
+        if !was_waiting {
             self.deadline.as_mut().reset(Instant::now() + self.timeout);
         }
         ready!(self.deadline.as_mut().poll(cx));

@@ -140,8 +140,8 @@ impl Files {
         Ok(files)
     }
 
-    /// Leaves out what a newer file replaced, and removes it from the disk where asked.
-    fn drop_obsolete(&mut self, folder: &Path, compacted: Anchor, remove: bool) -> Result<()> {
+    /// Leaves out what a newer file replaced, and answers where that is.
+    fn set_aside(&mut self, folder: &Path, compacted: Anchor) -> Vec<PathBuf> {
         let newest = self.snapshots.pop();
         let mut obsolete = std::mem::take(&mut self.leftovers);
         obsolete.extend(self.snapshots.drain(..).map(|it| snapshot_path(folder, it)));
@@ -150,12 +150,7 @@ impl Files {
         let kept = self.segments.partition_point(|first| *first <= next);
         let gone = self.segments.drain(..kept.saturating_sub(1));
         obsolete.extend(gone.map(|first| segment_path(folder, first)));
-        if remove {
-            for path in obsolete {
-                std::fs::remove_file(&path).map_err(error::io("remove a leftover", &path))?;
-            }
-        }
-        Ok(())
+        obsolete
     }
 }
 
@@ -164,7 +159,7 @@ pub(crate) fn load(path: &Path, is_writable: bool) -> Result<Loaded> {
     let folder = folder_of(path);
     let facts = Facts::read(&folder)?;
     let mut files = Files::list(&folder)?;
-    files.drop_obsolete(&folder, facts.compacted, is_writable)?;
+    let obsolete = files.set_aside(&folder, facts.compacted);
     let newest = files.snapshots.last();
     let newest = newest.ok_or_else(|| error::damaged(&folder, "the snapshot is missing"))?;
     let (mut state, snapshot_bytes) = snapshot::read(&folder, *newest)?;
@@ -189,6 +184,10 @@ pub(crate) fn load(path: &Path, is_writable: bool) -> Result<Loaded> {
     };
     let end = loading.read_log(&files.segments, &mut marks)?;
     marks.finish(&folder)?;
+    if is_writable {
+        // Not before what replaced it was read: until then it may be all that is left.
+        remove(&obsolete)?;
+    }
     let Loading {
         index,
         state,
@@ -205,6 +204,12 @@ pub(crate) fn load(path: &Path, is_writable: bool) -> Result<Loaded> {
         snapshot_bytes,
         log_bytes,
         end,
+    })
+}
+
+fn remove(obsolete: &[PathBuf]) -> Result<()> {
+    obsolete.iter().try_for_each(|path| {
+        std::fs::remove_file(path).map_err(error::io("remove a leftover", path))
     })
 }
 

@@ -22,10 +22,7 @@ pub(crate) fn engine(
             _ => ErrorKind::Unavailable,
         },
         redb::Error::PreviousIo => ErrorKind::Unavailable,
-        redb::Error::DatabaseAlreadyOpen => ErrorKind::Locked(Holder {
-            pid: None,
-            version: None,
-        }),
+        redb::Error::DatabaseAlreadyOpen => ErrorKind::Locked(Holder::default()),
         redb::Error::DatabaseClosed => ErrorKind::Closed,
         redb::Error::UpgradeRequired(_) | redb::Error::TableDoesNotExist(_) => ErrorKind::Invalid,
         _ => ErrorKind::Corrupted,

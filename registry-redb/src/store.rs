@@ -389,6 +389,10 @@ impl RegistryStore for RedbStore {
         &self.0.capabilities
     }
 
+    fn latest(&self) -> Option<Revision> {
+        Some(self.0.snapshot.load().head.revision())
+    }
+
     async fn head(&self) -> Result<Head> {
         self.0.tip.check_readable()?;
         // Not the tip's, which is published shortly after: no reader may see the head behind a record.

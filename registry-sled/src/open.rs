@@ -166,11 +166,7 @@ fn open_when_released(config: &sled::Config, folder: &Path) -> Result<sled::Db> 
             Err(sled::Error::Io(error)) if is_held(&error) => {
                 tries += 1;
                 if tries > RELEASE_TRIES {
-                    let holder = Holder {
-                        pid: None,
-                        version: None,
-                    };
-                    let kind = ErrorKind::Locked(holder);
+                    let kind = ErrorKind::Locked(Holder::default());
                     return Err(StoreError::new(kind, BACKEND, "open the store")
                         .at_path(folder)
                         .caused_by(error));

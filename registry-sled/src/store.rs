@@ -378,6 +378,10 @@ impl RegistryStore for SledStore {
         &self.0.capabilities
     }
 
+    fn latest(&self) -> Option<Revision> {
+        Some(self.0.tip.head().revision())
+    }
+
     async fn head(&self) -> Result<Head> {
         self.0.tip.check_readable()?;
         Ok(Head::clone(&self.0.tip.head()))

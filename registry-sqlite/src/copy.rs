@@ -103,6 +103,7 @@ pub(crate) fn copy(path: &Path) -> Result<Copy> {
         let holder = Holder {
             pid: Some(std::process::id()),
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            socket: None,
         };
         return Err(
             StoreError::new(ErrorKind::Locked(holder), BACKEND, "copy the store").at_path(path),

@@ -344,6 +344,10 @@ impl RegistryStore for SqliteStore {
         &self.capabilities
     }
 
+    fn latest(&self) -> Option<Revision> {
+        None
+    }
+
     async fn head(&self) -> Result<Head> {
         let ((), head) = self.read("read the head", |_, _| Ok(())).await?;
         Ok(head)

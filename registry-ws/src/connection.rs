@@ -1,31 +1,19 @@
 //! One connection, from the handshake to the end: pure async, on any executor.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_io::Timer;
-use async_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
-use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
-use async_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use async_tungstenite::tungstenite::Message;
 use futures_lite::future::{self, poll_once};
-use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
-use futures_util::SinkExt as _;
+use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use registry_api::{Caller, ErrorCode, Peer, parse_request};
 use serde::Serialize;
 
 use crate::config::WsConfig;
-use crate::handshake;
 use crate::server::{Place, Shared};
 use crate::session::{Output, Session};
-
-/// Bytes that are collected before they are written.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
-/// Bytes that are read at a time.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
-/// Time for a peer that was told the end to hear it.
-const LINGER: Duration = Duration::from_secs(1);
+use crate::socket::{ConnectionEnd, Socket, linger};
 
 /// A connection that waits to be handled: run [`handle`](Self::handle) on any executor.
 #[derive(Debug)]
@@ -44,30 +32,6 @@ pub(crate) enum Opening {
     Handshake,
     /// An HTTP server has answered it, and read so many bytes more.
     Admitted { caller: Caller, read: Vec<u8> },
-}
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectionEnd {
-    /// There were as many connections as allowed.
-    #[error("connections_max is reached")]
-    TooMany,
-    /// The request that opens the connection took too long.
-    #[error("the handshake took longer than handshake_timeout")]
-    HandshakeTimeout,
-    /// The face was closed.
-    #[error("the daemon is about to end")]
-    Closing,
-    /// The peer answered no ping.
-    #[error("the peer was silent for longer than ping_interval")]
-    Silent,
-    /// The peer did not take what waited for it.
-    #[error("the peer took nothing for longer than write_timeout")]
-    Stalled,
-    /// The protocol was violated, or the stream failed.
-    #[error("{0}")]
-    Failed(#[from] WsError),
 }
 
 impl<S> ConnectionHandler<S>
@@ -134,7 +98,7 @@ where
         let caller = caller.over(&registry_api::Connection::new(peer));
         let mut connection = Connection::new(&shared, socket, caller);
         let ended = connection.run().await;
-        connection.say_goodbye(&ended).await;
+        connection.socket.say_goodbye(&ended).await;
         tracing::debug!(%peer, ended = ?ended, "disconnected");
         ended
     }
@@ -145,43 +109,23 @@ async fn open<S>(
     shared: &Shared,
     stream: S,
     opening: Opening,
-) -> Result<(WebSocketStream<S>, Caller), ConnectionEnd>
+) -> Result<(Socket<S>, Caller), ConnectionEnd>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = Some(protocol_config(&shared.config));
-    if let Opening::Admitted { caller, read } = opening {
-        let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, config).await;
-        return Ok((socket, caller));
+    match opening {
+        Opening::Handshake => Socket::accept(stream, &shared.config, || shared.api.now()).await,
+        Opening::Admitted { caller, read } => {
+            let socket = Socket::upgraded(stream, read, &shared.config).await;
+            Ok((socket, caller))
+        }
     }
-    let mut caller = None;
-    let admit = |head: handshake::RequestHead<'_>| {
-        caller = Some(head.admit(&shared.config, shared.api.now())?);
-        Ok(())
-    };
-    #[expect(clippy::result_large_err, reason = "the type is the library's")]
-    let callback = |request: &_, response| handshake::answer(request, response, admit);
-    let socket = accept_hdr_async_with_config(stream, callback, config).await?;
-    let caller = caller.expect("a handshake that succeeded has admitted somebody");
-    Ok((socket, caller))
-}
-
-fn protocol_config(config: &WsConfig) -> WebSocketConfig {
-    let mut protocol = WebSocketConfig::default();
-    protocol.read_buffer_size = READ_BUFFER_BYTES;
-    protocol.write_buffer_size = WRITE_BUFFER_BYTES.min(config.queued_bytes_max);
-    // A message waits until everything before it was taken by the system, so that there is never more in the buffer
-    // than it holds by itself and one message. A limit here would end the connection on a large answer.
-    protocol.max_write_buffer_size = usize::MAX;
-    protocol.max_message_size = Some(config.message_bytes_max);
-    protocol.max_frame_size = Some(config.frame_bytes_max);
-    protocol
 }
 
 struct Connection<'a, S> {
     shared: &'a Shared,
     config: &'a WsConfig,
-    socket: WebSocketStream<S>,
+    socket: Socket<S>,
     session: Session,
     rate: Option<DefaultDirectRateLimiter>,
     ping: Timer,
@@ -195,7 +139,7 @@ struct Connection<'a, S> {
 
 /// What a connection waits for.
 enum Next {
-    Frame(Option<Result<Message, WsError>>),
+    Frame(Option<Result<Message, ConnectionEnd>>),
     Output(Output),
     Ping,
     /// Everything was answered, and the face is closing.
@@ -207,7 +151,7 @@ impl<'a, S> Connection<'a, S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    fn new(shared: &'a Shared, socket: WebSocketStream<S>, caller: Caller) -> Self {
+    fn new(shared: &'a Shared, socket: Socket<S>, caller: Caller) -> Self {
         let config = &shared.config;
         Self {
             shared,
@@ -253,7 +197,7 @@ where
                 }
                 Next::Ping => {
                     self.is_silent = true;
-                    self.send(Message::Ping(Vec::new().into())).await?;
+                    self.socket.feed(Message::Ping(Vec::new().into())).await?;
                 }
             }
         }
@@ -275,7 +219,7 @@ where
         if self.last_frames.is_some() && self.session.requests_in_flight() == 0 {
             return Ok(Next::Closed);
         }
-        self.flush().await?;
+        self.socket.flush().await?;
         Ok(self.ready().await)
     }
 
@@ -333,7 +277,7 @@ where
             Message::Close(_) => return Ok(false),
             Message::Ping(_) => {
                 // The next one is not read before the answer to this was taken, or answers would pile up.
-                self.flush().await?;
+                self.socket.flush().await?;
                 return Ok(true);
             }
             Message::Binary(_) => {
@@ -409,75 +353,6 @@ where
     async fn send_json(&mut self, message: &impl Serialize) -> Result<(), ConnectionEnd> {
         let text =
             serde_json::to_string(message).expect("messages have string keys and no failing parts");
-        self.send(Message::text(text)).await
+        self.socket.feed(Message::text(text)).await
     }
-
-    async fn send(&mut self, message: Message) -> Result<(), ConnectionEnd> {
-        let Self { config, socket, .. } = self;
-        let written = async { Ok(socket.feed(message).await?) };
-        future::or(written, stalled(config)).await
-    }
-
-    async fn flush(&mut self) -> Result<(), ConnectionEnd> {
-        let Self { config, socket, .. } = self;
-        let written = async { Ok(futures_util::SinkExt::flush(socket).await?) };
-        future::or(written, stalled(config)).await
-    }
-
-    /// Tells the peer why, where it can still be told.
-    async fn say_goodbye(&mut self, ended: &Result<(), ConnectionEnd>) {
-        let (code, reason) = match ended {
-            Ok(()) => (CloseCode::Normal, ""),
-            Err(ConnectionEnd::Closing) => (CloseCode::Away, "the daemon is about to end"),
-            Err(ConnectionEnd::Silent) => (CloseCode::Policy, "no answer to a ping"),
-            Err(ConnectionEnd::Failed(WsError::Capacity(CapacityError::MessageTooLong {
-                ..
-            }))) => (
-                CloseCode::Size,
-                "the message is larger than message_bytes_max",
-            ),
-            Err(ConnectionEnd::Failed(WsError::Utf8(_))) => {
-                (CloseCode::Invalid, "the text is not UTF-8")
-            }
-            Err(ConnectionEnd::Failed(WsError::Protocol(_))) => {
-                (CloseCode::Protocol, "the protocol was violated")
-            }
-            Err(_) => return,
-        };
-        let Self { config, socket, .. } = self;
-        let close = async {
-            drop(
-                socket
-                    .close(Some(CloseFrame {
-                        code,
-                        reason: reason.into(),
-                    }))
-                    .await,
-            );
-            Ok(())
-        };
-        if future::or(close, stalled(config)).await.is_ok() && ended.is_err() {
-            linger(socket.get_mut()).await;
-        }
-    }
-}
-
-/// Takes what the peer still sends until it hears that this is the end: a stream that is dropped with something unread
-/// is reset, and the peer would not hear why.
-async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let heard = async {
-        // Nothing more can be told where this fails.
-        drop(stream.close().await);
-        let mut ignored = [0; 4096];
-        while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
-    };
-    let timeout = async {
-        Timer::after(LINGER).await;
-    };
-    future::or(heard, timeout).await;
-}
-
-async fn stalled(config: &WsConfig) -> Result<(), ConnectionEnd> {
-    Timer::after(config.write_timeout).await;
-    Err(ConnectionEnd::Stalled)
 }

@@ -20,8 +20,10 @@ mod connection;
 mod handshake;
 mod server;
 mod session;
+mod socket;
 
 pub use config::WsConfig;
-pub use connection::{ConnectionEnd, ConnectionHandler};
+pub use connection::ConnectionHandler;
 pub use handshake::{Admission, RequestHead, Turned};
 pub use server::{Place, WsListener, WsServer};
+pub use socket::{ConnectionEnd, Socket};

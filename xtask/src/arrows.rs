@@ -28,6 +28,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         "registry-sqlite",
         &["registry-core", "registry-conformance"],
     ),
+    (
+        "registry-attach",
+        &[
+            "registry-conformance",
+            "registry-core",
+            "registry-json",
+            "registry-redb",
+            "registry-sled",
+        ],
+    ),
     ("registry-api", &["registry-core"]),
     ("registry-ws", &["registry-api", "registry-core"]),
     (
@@ -38,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "harness",
         &[
             "registry-api",
+            "registry-attach",
             "registry-core",
             "registry-http",
             "registry-json",
@@ -47,6 +58,20 @@ const ARROWS: &[(&str, &[&str])] = &[
             "registry-ws",
         ],
     ),
+    (
+        "fuzz",
+        &[
+            "harness",
+            "registry-api",
+            "registry-attach",
+            "registry-core",
+            "registry-http",
+            "registry-json",
+            "registry-ws",
+        ],
+    ),
+    ("histories", &["harness", "registry-core"]),
+    ("models", &[]),
     ("powercut", &["harness", "registry-core"]),
     ("xtask", &["harness", "registry-api", "registry-http"]),
 ];

@@ -1,10 +1,15 @@
 //! Checks and generated files: `cargo xtask tidy`, `cargo xtask gen [--check]`, `cargo xtask conformance [--check]`,
-//! `cargo xtask contract`, `cargo xtask powercut [OPTIONS]`.
+//! `cargo xtask contract`, `cargo xtask autobahn [--all]`.
+//!
+//! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options; `cargo xtask crash`,
+//! the histories of one daemon that is killed; and all of them: `cargo xtask gate [--quick]`.
 
 mod arrows;
+mod autobahn;
 mod conformance;
 mod contract;
 mod functions;
+mod gate;
 mod generated;
 mod rigs;
 mod tidy;
@@ -14,7 +19,11 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | powercut [OPTIONS]";
+use crate::rigs::Build;
+
+const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
+                     autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
+                     crash [OPTIONS] | gate [--quick]";
 
 fn main() -> ExitCode {
     match run() {
@@ -36,7 +45,17 @@ fn run() -> Result<()> {
         ["conformance"] => conformance::write(),
         ["conformance", "--check"] => conformance::check(),
         ["contract"] => contract::run(),
-        ["powercut", options @ ..] => rigs::run("powercut", options),
+        ["autobahn"] => autobahn::run(false),
+        ["autobahn", "--all"] => autobahn::run(true),
+        ["fuzz" | "histories" | "powercut", ..] => {
+            rigs::run(arguments[0], Build::Fast, &arguments[1..])
+        }
+        ["crash", options @ ..] => {
+            let crash = [&["--subject", "websocket", "--daemons", "1"][..], options].concat();
+            rigs::run("histories", Build::Fast, &crash)
+        }
+        ["gate"] => gate::run(gate::Size::Release),
+        ["gate", "--quick"] => gate::run(gate::Size::Quick),
         _ => bail!(USAGE),
     }
 }

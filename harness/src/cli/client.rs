@@ -9,7 +9,7 @@ use harness::backends::OpenOptions;
 use harness::client::{Address, ClientError, Connection};
 use harness::core::OpenMode;
 use harness::discovery::Site;
-use harness::store::{Location, Source};
+use harness::store::{Claim, Location, Source};
 use registry_api::{Access, Api, Caller, EventMessage, Subscription, parse_strict};
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ impl Target {
     /// Connects or opens.
     ///
     /// # Errors
-    /// A daemon that does not answer; a store that cannot be opened, such as one that a daemon holds.
+    /// A daemon that does not answer; a store that cannot be opened.
     pub(crate) async fn open(&self, may_create: bool) -> Result<Client> {
         let Some(path) = &self.path else {
             return self.connect().await;
@@ -72,11 +72,11 @@ impl Target {
             OpenMode::Open
         };
         let opened = tokio::task::spawn_blocking(move || {
-            let store = location.open(&OpenOptions {
+            let options = OpenOptions {
                 mode,
                 ..OpenOptions::default()
-            })?;
-            Registry::run(store)
+            };
+            Registry::share(&location, Claim::Own, &options)
         });
         let registry = opened.await??;
         Ok(Client::Store {

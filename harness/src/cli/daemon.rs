@@ -10,14 +10,15 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use harness::backends::{Backend, OpenOptions};
 use harness::core::engine::{self, Driver};
-use harness::core::{OpenMode, SystemClock};
-use harness::store::{Location, Source, adopt};
+use harness::core::{OpenMode, Result as StoreResult, SystemClock};
+use harness::store::{Claim, Location, Opened, Source, adopt};
 use registry_api::Api;
 use registry_http::{BindAddress, HttpServer, Listener, Stream, Tls};
 use registry_ws::{WsConfig, WsServer};
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use super::config::{Flags, Layered, Settings};
@@ -93,7 +94,7 @@ async fn start(settings: &Settings) -> Result<()> {
         listeners.push(listener.with_context(|| format!("listen on {address}"))?);
     }
     let location = place(settings)?;
-    let (registry, driver) = open(settings, &location).await?;
+    let (registry, driver, sharing) = open(settings, &location).await?;
     let driving = tokio::spawn(driver.run());
     let (api, bindings) = Api::with_bindings(registry.clone());
     tokio::spawn(bindings.run());
@@ -132,6 +133,7 @@ async fn start(settings: &Settings) -> Result<()> {
     }
     registry.begin_close();
     driving.await.context("the driver panicked")??;
+    sharing.await.context("what serves the store panicked")??;
     tracing::info!("ended: the store is closed");
     Ok(())
 }
@@ -215,7 +217,11 @@ fn is_writable(folder: &Path) -> bool {
     existing.is_some_and(|folder| folder.is_dir() && access(folder, wanted).is_ok())
 }
 
-async fn open(settings: &Settings, location: &Location) -> Result<(engine::Registry, Driver)> {
+/// Opens the registry, with its driver and what serves its store to other processes.
+async fn open(
+    settings: &Settings,
+    location: &Location,
+) -> Result<(engine::Registry, Driver, JoinHandle<StoreResult<()>>)> {
     if location.backend != Backend::Memory {
         migrate_legacy(location).await?;
         if let Some(folder) = location
@@ -232,12 +238,12 @@ async fn open(settings: &Settings, location: &Location) -> Result<(engine::Regis
         durability: settings.durability()?,
         cache_bytes: settings.cache_bytes()?,
     };
-    let place = location.clone();
     // A memory store is volatile, whatever else is asked of those that persist.
-    let store = tokio::task::spawn_blocking(move || place.open(&options))
-        .await
-        .context("open the store")??;
-    Ok(engine::Registry::open(store, settings.engine()?, Arc::new(SystemClock::new())).await?)
+    let Opened { store, beside, .. } = location.share(Claim::OwnNewer, &options).await?;
+    let sharing = tokio::spawn(beside.run());
+    let clock = Arc::new(SystemClock::new());
+    let (registry, driver) = engine::Registry::open(store, settings.engine()?, clock).await?;
+    Ok((registry, driver, sharing))
 }
 
 /// Migrates a legacy file that lies where the store would be. The file is kept.

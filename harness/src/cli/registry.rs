@@ -12,8 +12,8 @@ use harness::backends::OpenOptions;
 use harness::core::commit::check_compact;
 use harness::core::{Anchor, ChangesRequest, Hash, OpenMode, RegistryStore, Revision};
 use harness::store::{
-    Location, Source, Warning, export_legacy, export_ndjson, import_legacy, import_ndjson, migrate,
-    repair,
+    Claim, Location, Sharing, Source, Warning, export_legacy, export_ndjson, import_legacy,
+    import_ndjson, migrate, repair,
 };
 use serde_json::{Value, json};
 
@@ -142,14 +142,25 @@ fn store_location(text: &str) -> Result<Location> {
 }
 
 async fn open(location: &Location, mode: OpenMode) -> Result<Arc<dyn RegistryStore>> {
-    let location = location.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        location.open(&OpenOptions {
-            mode,
-            ..OpenOptions::default()
-        })
-    });
-    Ok(opened.await??)
+    Ok(open_shared(location, mode).await?.0)
+}
+
+/// Opens a store, with its sharing where it is shared.
+async fn open_shared(
+    location: &Location,
+    mode: OpenMode,
+) -> Result<(Arc<dyn RegistryStore>, Option<Sharing>)> {
+    let options = OpenOptions {
+        mode,
+        ..OpenOptions::default()
+    };
+    let opened = location.share(Claim::Own, &options).await?;
+    tokio::spawn(opened.beside.run());
+    let sharing = match &opened.shared {
+        Some(shared) => Some(shared.sharing().await?),
+        None => None,
+    };
+    Ok((opened.store, sharing))
 }
 
 fn warn(warnings: &[Warning]) {
@@ -357,11 +368,20 @@ async fn run_info(target: &Target, format: Format) -> Result<ExitCode> {
 
 async fn info_of_store(path: &str) -> Result<Value> {
     let location = store_location(path)?;
-    let store = open(&location, OpenMode::ReadOnly).await?;
+    let (store, sharing) = open_shared(&location, OpenMode::ReadOnly).await?;
     let head = store.head().await?;
     let capabilities = store.capabilities().clone();
     store.close().await?;
+    let this = std::process::id();
+    let sharing = sharing.filter(|sharing| sharing.owner.pid != this);
+    let attached = sharing
+        .as_ref()
+        .map_or(&[][..], |sharing| &sharing.attached);
+    let attached: Vec<_> = attached.iter().filter(|peer| peer.pid != this).collect();
     Ok(json!({
+        "owner": sharing.as_ref().map(|sharing| &sharing.owner),
+        "socket": sharing.as_ref().map(|sharing| &sharing.socket),
+        "attached": attached,
         "backend": capabilities.backend,
         "path": location.path,
         "revision": head.last.revision,

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use registry_core::commit::Verification;
+use registry_core::limits::RANGE_PAGE_MAX;
 use registry_core::{
     ErrorKind, Head, Image, LogEntry, LogPages, RecordPages, RegistryStore, RestorePage, Result,
-    SCHEMA, Seal, StoreError,
+    SCHEMA, Seal, StoreError, Versioned,
 };
+
+use super::state::State;
 
 /// Told of every page: how many log entries and records were handled.
 pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
@@ -22,7 +25,8 @@ pub struct Copied {
     pub head: Head,
 }
 
-/// Copies log and state of `source` into `target`, which is empty, and seals it.
+/// Copies log and state of `source` into `target`, which is empty, and seals it. Others may write to the source
+/// meanwhile: what is copied is the source at one revision.
 ///
 /// # Errors
 /// Those of the stores; `SchemaTooNew` for a record that this program would copy with a loss; `Invalid` where the source
@@ -32,7 +36,7 @@ pub async fn copy(
     target: &dyn RegistryStore,
     progress: Progress<'_>,
 ) -> Result<Copied> {
-    let head = source.head().await?;
+    let State { head, records } = State::read(source).await?;
     let mut copied = Copied {
         entries: 0,
         records: 0,
@@ -49,7 +53,8 @@ pub async fn copy(
         })
         .await?;
     copy_log(source, target, &mut copied, progress).await?;
-    copy_records(source, target, &mut copied, progress).await?;
+    let records: Vec<Versioned> = records.into_values().collect();
+    copy_records(source, &records, target, &mut copied, progress).await?;
     let seal = Some(Seal {
         head: copied.head.clone(),
         schema: SCHEMA,
@@ -74,7 +79,9 @@ async fn copy_log(
         copied.head.compacted.revision,
         copied.head.revision(),
     );
-    while let Some(page) = pages.next().await? {
+    while let Some(mut page) = pages.next().await? {
+        let end = copied.head.revision();
+        page.entries.retain(|entry| entry.commit.revision <= end);
         check_known(source, images_of(&page.entries))?;
         copied.entries += page.entries.len() as u64;
         target
@@ -90,17 +97,17 @@ async fn copy_log(
 
 async fn copy_records(
     source: &dyn RegistryStore,
+    records: &[Versioned],
     target: &dyn RegistryStore,
     copied: &mut Copied,
     progress: Progress<'_>,
 ) -> Result<()> {
-    let mut pages = RecordPages::new(source);
-    while let Some(page) = pages.next().await? {
-        check_known(source, page.records.iter().map(|record| &record.image))?;
-        copied.records += page.records.len() as u64;
+    for page in records.chunks(RANGE_PAGE_MAX) {
+        check_known(source, page.iter().map(|record| &record.image))?;
+        copied.records += page.len() as u64;
         target
             .restore(RestorePage {
-                records: page.records,
+                records: page.to_vec(),
                 ..RestorePage::default()
             })
             .await?;

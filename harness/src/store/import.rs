@@ -13,6 +13,7 @@ use super::copy::{Progress, read_back};
 use super::legacy_file::{LegacyFile, Warning};
 use super::location::{Location, Vacancy};
 use super::ndjson;
+use super::open::Claim;
 use super::staging::Staging;
 use crate::ServiceEntry;
 use crate::backends::OpenOptions;
@@ -60,28 +61,40 @@ pub async fn import_legacy(
     } else {
         OpenOptions::default()
     };
-    let store = target.open(&options)?;
-    let mut fresh = Vec::new();
-    for entry in &entries {
-        let known = store
-            .get(&registry_core::Key::service(&entry.name).map_err(invalid)?)
-            .await?;
-        if known.is_none_or(|known| known.image.as_service() != Some(entry)) {
-            fresh.push(entry.clone());
+    let opened = target.share(Claim::Own, &options).await?;
+    let store = &*opened.store;
+    let importing = async {
+        let fresh = what_differs(store, &entries).await?;
+        if !is_dry_run {
+            register_all(store, &fresh, "import", progress).await?;
         }
-    }
-    if !is_dry_run {
-        register_all(&*store, &fresh, "import", progress).await?;
-    }
-    let head = store.head().await?;
-    store.close().await?;
-    let changed = fresh.len() as u64;
+        let head = store.head().await?;
+        store.close().await?;
+        Ok::<_, crate::Error>((fresh.len() as u64, head))
+    };
+    let (changed, head) = opened.beside.during(importing).await?;
     Ok(Imported {
         changed,
         unchanged: entries.len() as u64 - changed,
         head,
         warnings,
     })
+}
+
+/// The entries that are not in the store just so.
+async fn what_differs(
+    store: &dyn RegistryStore,
+    entries: &[ServiceEntry],
+) -> Result<Vec<ServiceEntry>, crate::Error> {
+    let mut fresh = Vec::new();
+    for entry in entries {
+        let key = registry_core::Key::service(&entry.name).map_err(invalid)?;
+        let known = store.get(&key).await?;
+        if known.is_none_or(|known| known.image.as_service() != Some(entry)) {
+            fresh.push(entry.clone());
+        }
+    }
+    Ok(fresh)
 }
 
 /// Builds a store from an export with everything in it. The target must not exist.

@@ -31,7 +31,13 @@ pub enum Source {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.backend, self.path.display())
+        // Two slashes at the beginning of a path would be taken for those of a URL.
+        let slashes = if self.path.as_os_str().as_encoded_bytes().starts_with(b"//") {
+            "//"
+        } else {
+            ""
+        };
+        write!(f, "{}:{slashes}{}", self.backend, self.path.display())
     }
 }
 
@@ -149,6 +155,10 @@ fn sniff(path: &Path) -> Option<Backend> {
     if path.is_dir() {
         return path.join("db").is_file().then_some(Backend::Sled);
     }
+    // A pipe would be waited for.
+    if !path.is_file() {
+        return None;
+    }
     let mut first = [0; 16];
     let read = File::open(path)
         .and_then(|mut file| file.read(&mut first))
@@ -184,6 +194,21 @@ mod tests {
         );
         assert_eq!(parsed("plain").0, Backend::default_of_build());
         assert!("sled:".parse::<Location>().is_err());
+    }
+
+    #[test]
+    fn text_of_a_location_reads_back() {
+        for text in [
+            "redb:./a",
+            "sqlite:/var/x",
+            "json:////x",
+            "memory:",
+            "redb:redb:x",
+            "odd:name.json",
+        ] {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.to_string().parse(), Ok(location), "{text}");
+        }
     }
 
     #[test]

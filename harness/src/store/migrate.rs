@@ -8,6 +8,7 @@ use super::copy::{Copied, Progress, copy, read_back};
 use super::import::register_all;
 use super::legacy_file::{LegacyFile, Warning};
 use super::location::{Location, Source, Vacancy};
+use super::open::Claim;
 use super::staging::Staging;
 use crate::backends::OpenOptions;
 
@@ -74,13 +75,19 @@ async fn fill(
 ) -> Result<Migrated, crate::Error> {
     match source {
         Source::Store(location) => {
-            let source = location.open(&OpenOptions::read_only())?;
+            let source = location
+                .share(Claim::Read, &OpenOptions::read_only())
+                .await?;
+            let copying = async {
+                let copied = copy(&*source.store, built, progress).await?;
+                source.store.close().await?;
+                Ok::<_, crate::Error>(copied)
+            };
             let Copied {
                 entries,
                 records,
                 head,
-            } = copy(&*source, built, progress).await?;
-            source.close().await?;
+            } = source.beside.during(copying).await?;
             Ok(Migrated {
                 entries,
                 records,

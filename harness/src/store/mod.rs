@@ -8,8 +8,10 @@ mod legacy_file;
 mod location;
 mod migrate;
 mod ndjson;
+mod open;
 mod repair;
 mod staging;
+mod state;
 
 pub use adopt::{Adopted, adopt};
 pub use copy::{Copied, Progress, copy, read_back};
@@ -19,4 +21,5 @@ pub use legacy_file::{LegacyError, LegacyFile, Warning};
 pub use location::{Location, Source};
 pub use migrate::{Migrated, migrate};
 pub use ndjson::ExportError;
+pub use open::{Beside, Claim, Opened, Peer, Sharing};
 pub use repair::{Repaired, repair};

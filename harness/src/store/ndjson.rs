@@ -7,17 +7,20 @@ use std::sync::Arc;
 
 use registry_core::portable::{PortableEntry, PortableRecord};
 use registry_core::{
-    Anchor, ErrorKind, Head, LogEntry, LogPages, RecordPages, RegistryStore, RestorePage, SCHEMA,
-    SchemaVersion, Seal, StoreError, Versioned,
+    Anchor, ErrorKind, Head, LogEntry, LogPages, RegistryStore, RestorePage, SCHEMA, SchemaVersion,
+    Seal, StoreError, Versioned,
 };
 use serde::{Deserialize, Serialize};
 
 use super::copy::{Progress, check_known, images_of};
+use super::state::State;
 
 /// Longest line that is read, in bytes: a log entry holds a record twice.
 const LINE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Lines that are restored at a time.
 const PAGE_LINES: usize = 500;
+/// Records between two reports of progress.
+const RECORDS_TOLD: u64 = 1000;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -47,7 +50,10 @@ pub(super) async fn write(
     out: &mut (dyn Write + Send),
     progress: Progress<'_>,
 ) -> Result<Head, crate::Error> {
-    let head = store.head().await?;
+    let State {
+        head,
+        records: state,
+    } = State::read(store).await?;
     put(
         out,
         &Line::HarnessExport {
@@ -59,21 +65,26 @@ pub(super) async fn write(
     let mut log = LogPages::new(store, head.compacted.revision, head.revision());
     while let Some(page) = log.next().await? {
         check_known(store, images_of(&page.entries))?;
-        for entry in &page.entries {
+        let end = head.revision();
+        for entry in page
+            .entries
+            .iter()
+            .filter(|entry| entry.commit.revision <= end)
+        {
             put(out, &Line::Entry(PortableEntry::from(&**entry)))?;
         }
         entries += page.entries.len() as u64;
         progress(entries, records);
     }
-    let mut pages = RecordPages::new(store);
-    while let Some(page) = pages.next().await? {
-        check_known(store, page.records.iter().map(|record| &record.image))?;
-        for record in &page.records {
-            put(out, &Line::Record(Box::new(record.into())))?;
+    check_known(store, state.values().map(|record| &record.image))?;
+    for record in state.values() {
+        put(out, &Line::Record(Box::new(record.into())))?;
+        records += 1;
+        if records.is_multiple_of(RECORDS_TOLD) {
+            progress(entries, records);
         }
-        records += page.records.len() as u64;
-        progress(entries, records);
     }
+    progress(entries, records);
     put(
         out,
         &Line::Seal(Seal {
@@ -99,12 +110,7 @@ pub(super) async fn restore(
     let Some(Line::HarnessExport { schema, anchor }) = lines.next()? else {
         return Err(lines.error("expected the header of an export").into());
     };
-    if !schema.is_known() {
-        let detail = "read an export of a newer program";
-        return Err(
-            StoreError::new(ErrorKind::SchemaTooNew { found: schema }, "export", detail).into(),
-        );
-    }
+    check_schema(schema)?;
     let mut page = RestorePage {
         anchor: Some(anchor),
         ..RestorePage::default()
@@ -128,11 +134,10 @@ pub(super) async fn restore(
                 if lines.next()?.is_some() {
                     return Err(lines.error("expected the end after the seal").into());
                 }
+                check_schema(seal.schema)?;
                 let head = seal.head.clone();
-                if !head.is_empty() {
-                    page.seal = Some(seal);
-                    store.restore(page).await?;
-                }
+                page.seal = Some(seal);
+                store.restore(page).await?;
                 return Ok(head);
             }
             Some(Line::HarnessExport { .. }) => {
@@ -149,6 +154,15 @@ pub(super) async fn restore(
             progress(entries, records);
         }
     }
+}
+
+fn check_schema(schema: SchemaVersion) -> Result<(), StoreError> {
+    if schema.is_known() {
+        return Ok(());
+    }
+    let detail = "read an export of a newer program";
+    let kind = ErrorKind::SchemaTooNew { found: schema };
+    Err(StoreError::new(kind, "export", detail))
 }
 
 struct Lines<R> {

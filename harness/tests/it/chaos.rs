@@ -1,10 +1,10 @@
-//! A daemon that is killed and started again and again, a writer that goes on, and three watchers that count: every
+//! Daemons that are killed and started again and again, a writer that goes on, and three watchers that count: every
 //! revision once, in order.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread;
 
@@ -21,7 +21,10 @@ const BETWEEN: u64 = 60;
 
 /// What everybody who takes part knows.
 struct Stage {
-    addr: String,
+    /// Where daemons of the one store listen, when they live.
+    addrs: Vec<String>,
+    /// Counts connections, so that they go to each daemon in turn.
+    turn: AtomicUsize,
     acknowledged: Mutex<u64>,
     more: Condvar,
     is_over: AtomicBool,
@@ -53,8 +56,15 @@ impl Stage {
         }
     }
 
-    fn url(&self) -> String {
-        format!("ws://{}/ws", self.addr)
+    fn new(daemons: usize) -> Self {
+        Self {
+            addrs: (0..daemons).map(|_| free_port()).collect(),
+            turn: AtomicUsize::new(0),
+            acknowledged: Mutex::default(),
+            more: Condvar::new(),
+            is_over: AtomicBool::new(false),
+            last: AtomicU64::new(0),
+        }
     }
 
     fn is_told(&self, seen: &Seen) -> bool {
@@ -63,13 +73,20 @@ impl Stage {
     }
 
     /// Connects as soon as somebody listens.
-    fn connect(&self) -> TcpStream {
+    fn connect(&self) -> (&str, TcpStream) {
         loop {
-            if let Ok(stream) = TcpStream::connect(&self.addr) {
-                return stream;
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let addr = &self.addrs[turn % self.addrs.len()];
+            if let Ok(stream) = TcpStream::connect(addr) {
+                return (addr, stream);
             }
             thread::yield_now();
         }
+    }
+
+    /// The address of the WebSocket face of somebody who listens.
+    fn url(&self) -> String {
+        format!("ws://{}/ws", self.connect().0)
     }
 }
 
@@ -108,23 +125,20 @@ fn start(folder: &Path, backend: Backend, addr: &str) -> Daemon {
     ])
 }
 
-/// Registers one instance after the other until it is over, each until it is acknowledged.
+/// Registers one service after the other until it is over, each until it is acknowledged. Services alone: who keeps
+/// leases is a matter of the store's, and changes without an event.
 fn write(stage: &Stage) {
     let mut number = 0;
     while !stage.is_over.load(Ordering::SeqCst) {
-        drop(stage.connect());
         block_on(async {
             let Some(mut client) = Client::try_connect(&stage.url()).await else {
                 return;
             };
             while !stage.is_over.load(Ordering::SeqCst) {
                 // Sent again after a lost answer, it is the same registration and no second revision.
-                let instance = json!({
-                    "service": format!("role-{}", number % 7), "instance_id": format!("i-{number}"),
-                    "address": "10.0.0.7", "port": 80, "lease_ttl": "1h",
-                });
-                let params = json!({ "instance": instance, "incarnation": 1 });
-                match client.request("register_instance", params).await {
+                let service = json!({ "name": format!("s-{number}"), "version": "1" });
+                let params = json!({ "service": service });
+                match client.request("register_service", params).await {
                     Some(answer) if answer["data"]["revision"].is_u64() => {
                         number += 1;
                         stage.acknowledge();
@@ -139,7 +153,6 @@ fn write(stage: &Stage) {
 fn watch_websocket(stage: &Stage) -> u64 {
     let mut seen = Seen::default();
     while !stage.is_told(&seen) {
-        drop(stage.connect());
         block_on(async {
             let Some(mut client) = Client::try_connect(&stage.url()).await else {
                 return;
@@ -163,7 +176,7 @@ fn watch_websocket(stage: &Stage) -> u64 {
 
 /// Asks in HTTP/1.0, so that the answer is not cut into chunks and ends with the connection.
 fn ask(stage: &Stage, path: &str) -> Option<BufReader<TcpStream>> {
-    let mut stream = stage.connect();
+    let (_, mut stream) = stage.connect();
     write!(stream, "GET {path} HTTP/1.0\r\nhost: registry\r\n\r\n").ok()?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
@@ -224,55 +237,78 @@ fn watch_polls(stage: &Stage) -> u64 {
     seen.0
 }
 
+fn kills() -> usize {
+    std::env::var("HARNESS_CHAOS_KILLS").map_or(KILLS, |text| {
+        text.parse().expect("HARNESS_CHAOS_KILLS is a number")
+    })
+}
+
+/// Starts a daemon at each address of the stage, kills one after the other while everybody works, and starts it again.
+fn play(stage: &Stage, backend: Backend) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let daemons = thread::scope(|scope| {
+        let start = |addr: &String| start(folder.path(), backend, addr);
+        let mut daemons: Vec<_> = stage.addrs.iter().map(start).collect();
+        let writer = scope.spawn(|| write(stage));
+        let watchers = [watch_websocket, watch_events, watch_polls]
+            .map(|watch| scope.spawn(move || watch(stage)));
+        for _ in 0..kills() {
+            stage.wait_for_more(BETWEEN);
+            // The first is the one that is open for longest, and so the owner where there can be one alone.
+            daemons.remove(0).kill();
+            let freed = stage.addrs.iter().find(|addr| {
+                let mut urls = daemons.iter().map(|daemon: &Daemon| &daemon.url);
+                urls.all(|url| !url.contains(addr.as_str()))
+            });
+            daemons.push(start(freed.expect("one was killed")));
+        }
+        stage.wait_for_more(BETWEEN);
+        stage.is_over.store(true, Ordering::SeqCst);
+        writer.join().expect("the writer does not panic");
+        let last = last_revision(stage);
+        // One more, so that whoever waits for the last one is woken.
+        stage.last.store(last + 1, Ordering::SeqCst);
+        block_on(async {
+            let mut client = Client::connect(&stage.url()).await;
+            let params = json!({ "service": { "name": "last", "version": "1" } });
+            let answer = client.request("register_service", params).await;
+            answer.expect("nobody is killed any more");
+        });
+        for watcher in watchers {
+            let seen = watcher.join().expect("a watcher does not panic");
+            assert_eq!(seen, last + 1, "{backend}");
+        }
+        let acknowledged = *stage.acknowledged();
+        assert!(
+            last >= acknowledged,
+            "{backend}: {acknowledged} were acknowledged, {last} are there"
+        );
+        daemons
+    });
+    for daemon in daemons {
+        assert!(daemon.terminate().success(), "{backend}");
+    }
+}
+
+fn last_revision(stage: &Stage) -> u64 {
+    block_on(async {
+        let mut client = Client::connect(&stage.url()).await;
+        let info = client.request("registry_info", json!({})).await;
+        let info = info.expect("nobody is killed any more");
+        info["data"]["revision"].as_u64().expect("it is a number")
+    })
+}
+
 #[test]
 fn watchers_are_told_every_revision_once_while_the_daemon_is_killed() {
-    let kills = std::env::var("HARNESS_CHAOS_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     for backend in persistent() {
-        let folder = tempfile::tempdir().unwrap();
-        let stage = Stage {
-            addr: free_port(),
-            acknowledged: Mutex::default(),
-            more: Condvar::new(),
-            is_over: AtomicBool::new(false),
-            last: AtomicU64::new(0),
-        };
-        let stage = &stage;
-        let daemon = thread::scope(|scope| {
-            let mut daemon = start(folder.path(), backend, &stage.addr);
-            let writer = scope.spawn(|| write(stage));
-            let watchers = [watch_websocket, watch_events, watch_polls]
-                .map(|watch| scope.spawn(move || watch(stage)));
-            for _ in 0..kills {
-                stage.wait_for_more(BETWEEN);
-                daemon.kill();
-                daemon = start(folder.path(), backend, &stage.addr);
-            }
-            stage.wait_for_more(BETWEEN);
-            stage.is_over.store(true, Ordering::SeqCst);
-            writer.join().unwrap();
-            let last = block_on(async {
-                let mut client = Client::connect(&stage.url()).await;
-                let info = client.request("registry_info", json!({})).await.unwrap();
-                info["data"]["revision"].as_u64().unwrap()
-            });
-            // One more, so that whoever waits for the last one is woken.
-            stage.last.store(last + 1, Ordering::SeqCst);
-            block_on(async {
-                let mut client = Client::connect(&stage.url()).await;
-                let service = json!({ "name": "last", "version": "1" });
-                let params = json!({ "service": service });
-                client.request("register_service", params).await.unwrap();
-            });
-            for watcher in watchers {
-                assert_eq!(watcher.join().unwrap(), last + 1, "{backend}");
-            }
-            let acknowledged = *stage.acknowledged();
-            assert!(
-                last >= acknowledged,
-                "{backend}: {acknowledged} were acknowledged, {last} are there"
-            );
-            daemon
-        });
-        assert!(daemon.terminate().success(), "{backend}");
+        play(&Stage::new(1), backend);
+    }
+}
+
+#[test]
+fn watchers_are_told_every_revision_once_while_owners_are_killed() {
+    for backend in persistent() {
+        play(&Stage::new(2), backend);
     }
 }

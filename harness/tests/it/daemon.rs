@@ -59,14 +59,21 @@ fn watch_sees_register_state_change_and_deregister_in_order_on_each_backend() {
 }
 
 #[test]
-fn second_daemon_is_told_who_holds_the_path() {
+fn second_daemon_is_told_who_holds_a_path_that_is_not_synced() {
     for backend in persistent()
         .into_iter()
         .filter(|backend| *backend != Backend::Sqlite)
     {
         let folder = tempfile::tempdir().unwrap();
-        let _daemon = Daemon::on(folder.path(), backend);
         let path = store_path(folder.path(), backend);
+        let _daemon = Daemon::start(&[
+            "--registry-backend",
+            backend.as_str(),
+            "--registry-path",
+            text(&path),
+            "--durability",
+            "interval:1s",
+        ]);
         let (code, message) = run_refused(&[
             "daemon",
             "start",

@@ -73,14 +73,14 @@ pub(crate) fn run_refused(args: &[&str]) -> (i32, String) {
     (code, String::from_utf8_lossy(&stderr).into_owned())
 }
 
-/// Every file in a folder and in those below it, with its content.
+/// Every file in a folder and in those below it, with its content. A socket is none.
 pub(crate) fn files_in(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder).expect("the folder is there") {
         let path = entry.expect("the folder can be listed").path();
         if path.is_dir() {
             files.extend(files_in(&path));
-        } else {
+        } else if path.is_file() {
             let content = std::fs::read(&path).expect("the file can be read");
             files.insert(path, content);
         }

@@ -21,6 +21,7 @@ mod kinds;
 mod migrate;
 mod prometheus;
 mod ready;
+mod sharing;
 #[cfg(feature = "tls")]
 mod tls;
 mod tour;

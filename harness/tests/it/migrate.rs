@@ -5,9 +5,7 @@ use std::path::Path;
 use harness::backends::Backend;
 use serde_json::Value;
 
-use crate::fixture::{
-    Daemon, legacy_file, persistent, run, run_json, run_refused, store_path, text,
-};
+use crate::fixture::{legacy_file, persistent, run, run_json, run_refused, store_path, text};
 
 fn json_file(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).expect("the file is there")).expect("JSON")
@@ -255,32 +253,5 @@ fn log_can_be_proved_against_a_hash_that_was_kept() {
             &forged,
         ]);
         assert_eq!(code, 6, "{backend}");
-    }
-}
-
-#[test]
-fn source_that_a_daemon_holds_is_told_with_the_holder() {
-    for backend in persistent()
-        .into_iter()
-        .filter(|backend| *backend != Backend::Sqlite)
-    {
-        let folder = tempfile::tempdir().unwrap();
-        let _daemon = Daemon::on(folder.path(), backend);
-        let path = store_path(folder.path(), backend);
-        let target = folder
-            .path()
-            .join("copy")
-            .with_extension(backend.extension());
-        let (code, message) = run_refused(&[
-            "registry",
-            "migrate",
-            "--from",
-            text(&path),
-            "--to",
-            text(&target),
-        ]);
-        assert_eq!(code, 5, "{backend}: {message}");
-        assert!(message.contains("process"), "{backend}: {message}");
-        assert!(!target.exists());
     }
 }

@@ -46,6 +46,7 @@ pub(super) const CASES: &[Case] = &[
     case!(persistent, reopening_gives_every_lease_its_full_ttl),
     case!(persistent, last_seen_is_known_after_reopening),
     case!(shared, heartbeat_elsewhere_moves_the_lease),
+    case!(shared, lease_that_comes_back_has_its_full_ttl),
     case!(shared, leases_of_a_keeper_that_is_gone_are_adopted),
 ];
 
@@ -623,6 +624,21 @@ fn heartbeat_elsewhere_moves_the_lease(subject: &Subject) -> Verdict {
         there.pass(TTL + Duration::from_secs(1));
         assert!(!there.has_lease("a")?);
         assert_eq!(there.revision()?, Revision(before.0 + 4));
+        Ok(())
+    })
+}
+
+fn lease_that_comes_back_has_its_full_ttl(subject: &Subject) -> Verdict {
+    two(subject, |here, there| {
+        here.register("a", None)?;
+        let before = here.revision()?;
+        there.beat("a")?;
+        here.see(before.next());
+        here.pass(Duration::from_secs(4));
+        here.beat("a")?;
+        assert_eq!(here.revision()?, Revision(before.0 + 2), "it comes back");
+        here.pass(Duration::from_secs(4));
+        assert!(here.has_lease("a")?, "it ended before its time");
         Ok(())
     })
 }

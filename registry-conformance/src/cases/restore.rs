@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use registry_core::{
-    ErrorKind, Hash, LogEntry, MemoryStore, RestorePage, Revision, SCHEMA, Seal, TransactionId,
-    Versioned,
+    Anchor, ErrorKind, Hash, Head, LogEntry, MemoryStore, RestorePage, Revision, SCHEMA, Seal,
+    TransactionId, Versioned,
 };
 
 use crate::case::{Case, Failure, Verdict, any, case, persistent};
@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     case!(any, store_with_a_commit_takes_no_restore),
     case!(any, sealed_store_takes_no_more),
     case!(any, broken_restore_is_refused_for_good),
+    case!(any, nothing_has_a_hash_before_the_first_entry),
     case!(any, unsealed_store_answers_nothing),
     case!(persistent, unsealed_store_is_refused_at_reopening),
 ];
@@ -164,6 +165,27 @@ fn store_with_a_commit_takes_no_restore(subject: &Subject) -> Verdict {
     Picture::of(&store)?.assert_is(&before);
     store.apply(put("a", "2"))?;
     store.verify_clean()
+}
+
+fn nothing_has_a_hash_before_the_first_entry(subject: &Subject) -> Verdict {
+    let store = subject.open()?;
+    let anchor = Anchor {
+        revision: Revision::ZERO,
+        hash: Hash([7; 32]),
+    };
+    let head = Head {
+        last: anchor,
+        compacted: anchor,
+        ..Head::default()
+    };
+    expect_invalid(store.restore(RestorePage {
+        anchor: Some(anchor),
+        seal: Some(Seal {
+            head,
+            schema: SCHEMA,
+        }),
+        ..RestorePage::default()
+    }))
 }
 
 fn sealed_store_takes_no_more(subject: &Subject) -> Verdict {

@@ -313,7 +313,8 @@ fn read_image(key: &Key, stored: &ImageV1<'_>) -> Result<Arc<Image>, CodecError>
     if !schema.is_readable() {
         return Err(CodecError::SchemaTooNew { found: schema });
     }
-    let image = Image::from_body(decode_body(CodecId::Fcode, key.kind(), body)?, schema, body)?;
+    let record = decode_body(CodecId::Fcode, key.kind(), schema, body)?;
+    let image = Image::from_body(record, schema, body)?;
     if image.key() == key {
         Ok(image)
     } else {

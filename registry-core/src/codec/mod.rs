@@ -24,7 +24,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::CodecError;
 use crate::key::Kind;
+use crate::limits::RECORD_BYTES_MAX;
 use crate::record::Record;
+use crate::schema::{SCHEMA, SchemaVersion};
 
 /// Which codec wrote a body. The number is stored and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +85,45 @@ fn encode_body(codec: CodecId, record: &Record) -> Vec<u8> {
     }
 }
 
-fn decode_body(codec: CodecId, kind: Kind, body: &[u8]) -> Result<Record, CodecError> {
-    Ok(match kind {
+/// Reads the canonical body of a record of a kind, which a newer program may have written.
+pub(crate) fn read_body(
+    kind: Kind,
+    schema: SchemaVersion,
+    body: &[u8],
+) -> Result<Record, CodecError> {
+    if body.len() > RECORD_BYTES_MAX {
+        return Err(CodecError::Limit {
+            unit: "bytes",
+            max: RECORD_BYTES_MAX,
+            found: body.len(),
+        });
+    }
+    decode_body(CodecId::Fcode, kind, schema, body)
+}
+
+/// Reads a body.
+///
+/// One of the current schema must be as it would be written, as its hash is that of its bytes: a second form of the same
+/// record would be a second hash, and would be lost when the record is written again. So must any that bincode wrote, of
+/// which no part can be kept that is not understood.
+fn decode_body(
+    codec: CodecId,
+    kind: Kind,
+    schema: SchemaVersion,
+    body: &[u8],
+) -> Result<Record, CodecError> {
+    let record = match kind {
         Kind::Service => Record::Service(codec.decode::<stored::ServiceV1>(body)?.try_into()?),
         Kind::Instance => Record::Instance(codec.decode::<stored::InstanceV1>(body)?.into()),
         Kind::Policy => Record::Policy(codec.decode::<stored::PolicyV1>(body)?.into()),
         Kind::Keeper => Record::Keeper(codec.decode::<stored::KeeperV1>(body)?.into()),
-    })
+    };
+    let is_understood = schema == SCHEMA || codec == CodecId::Bincode;
+    if is_understood && encode_body(codec, &record) != body {
+        return Err(CodecError::Body {
+            codec,
+            detail: "it is not in the form that is written".to_owned(),
+        });
+    }
+    Ok(record)
 }

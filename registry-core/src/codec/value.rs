@@ -76,7 +76,7 @@ pub fn decode_value(key: &Key, bytes: &[u8]) -> Result<Versioned, CodecError> {
     }
     let codec =
         CodecId::from_number(header[2]).ok_or(CodecError::Header("the codec is unknown"))?;
-    let record = decode_body(codec, key.kind(), body)?;
+    let record = decode_body(codec, key.kind(), schema, body)?;
     let image = match codec {
         CodecId::Fcode => Image::from_body(record, schema, body)?,
         CodecId::Bincode => Image::from_body(

@@ -3,6 +3,7 @@
 use crate::error::{ErrorKind, StoreError};
 use crate::head::{Anchor, Head, Tally};
 use crate::key::Key;
+use crate::revision::Revision;
 use crate::store::{RestorePage, Result, Seal};
 
 /// A restore under way: where its log has got to, and what its records add up to so far.
@@ -69,6 +70,12 @@ impl Restoration {
     fn begin(&mut self, anchor: Anchor) -> Result<(), String> {
         if self.has_begun {
             return Err("an anchor may only stand in the first page".to_owned());
+        }
+        if anchor.revision == Revision::ZERO && anchor != Anchor::default() {
+            return Err(format!(
+                "expected no hash before the first log entry, found {}",
+                anchor.hash
+            ));
         }
         self.log.last = anchor;
         self.log.compacted = anchor;

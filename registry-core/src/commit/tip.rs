@@ -76,9 +76,10 @@ impl Tip {
         drop(self.poison.set(cause.into()));
     }
 
-    /// Says whether a restore has begun that is not sealed yet.
+    /// Says whether a restore has begun that is not sealed yet, and tells who waits.
     pub fn set_restoring(&self, is_restoring: bool) {
         self.is_restoring.store(is_restoring, Ordering::SeqCst);
+        self.moved.notify(usize::MAX);
     }
 
     /// Closes the store for every later call, and wakes who waits. Answers whether it was open.

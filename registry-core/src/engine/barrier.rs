@@ -1,9 +1,7 @@
 //! The read barrier of a store that others write to: one check of the head serves every read that arrived before it
 //! began.
 
-use std::sync::{Mutex, MutexGuard};
-
-use event_listener::{Event, listener};
+use super::sync::{Event, Mutex, MutexGuard, listener};
 
 /// Invariant: a read passes only after a check that began after the read arrived.
 #[derive(Debug, Default)]

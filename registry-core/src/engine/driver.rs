@@ -378,8 +378,11 @@ impl Driver {
         if !self.is_shared() {
             return Ok(());
         }
-        let head = self.shared.store.head().await?;
-        if head.revision() > self.shared.view().revision() {
+        let latest = match self.shared.store.latest() {
+            Some(latest) => latest,
+            None => self.shared.store.head().await?.revision(),
+        };
+        if latest > self.shared.view().revision() {
             self.catch_up().await?;
         }
         Ok(())

@@ -1,11 +1,10 @@
 //! The last commits in memory, for those who watch.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
-
-use event_listener::{Event, listener};
+use std::sync::Arc;
 
 use super::config::EngineConfig;
+use super::sync::{Event, Mutex, MutexGuard, listener};
 use crate::log::Commit;
 use crate::record::Image;
 use crate::revision::Revision;

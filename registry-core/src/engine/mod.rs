@@ -37,6 +37,7 @@ mod registry;
 mod retention;
 mod search;
 mod stats;
+mod sync;
 mod turns;
 mod view;
 mod watch;

@@ -1,7 +1,9 @@
 //! The rules that every text of the model keeps, and the error that says which one was broken.
 
+use serde::{Deserialize, Serialize};
+
 /// A value that the model refuses, with the place it stands at.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{field}: expected {expected}, found {found}")]
 pub struct ModelError {
     /// Path of the field, such as `endpoints[3].name`.

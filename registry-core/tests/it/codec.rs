@@ -243,6 +243,26 @@ fn hostile_size_is_refused_before_decoding() {
 }
 
 #[test]
+fn bodies_in_another_form_than_written_are_refused() {
+    let header_len = 26;
+    let value = record(ServiceEntry::new("api", "1"));
+    // The name's length of 3 in two bytes, which both codecs can read.
+    let forms = [
+        (CodecId::Fcode, 1, vec![4 | 3 << 3 | 0x80, 0]),
+        (CodecId::Bincode, 0, vec![251, 3, 0]),
+    ];
+    for (codec, at, length) in forms {
+        let body = encode_value(codec, &value)[header_len..].to_vec();
+        assert!(decode_value(&key("api"), &sealed_value(codec as u8, &body)).is_ok());
+        let other = [&body[..at], &length, &body[at + 1..]].concat();
+        let found = decode_value(&key("api"), &sealed_value(codec as u8, &other));
+        let is_told =
+            matches!(&found, Err(CodecError::Body { detail, .. }) if detail.contains("form"));
+        assert!(is_told, "{codec}: {found:?}");
+    }
+}
+
+#[test]
 fn unknown_codecs_and_newer_majors_are_refused() {
     let found = decode_value(&key("api"), &sealed_value(9, &[]));
     assert!(matches!(found, Err(CodecError::Header(_))), "{found:?}");

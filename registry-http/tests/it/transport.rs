@@ -241,3 +241,19 @@ async fn websocket_opens_on_the_same_port() {
     let foreign = [("upgrade", "websocket"), ("origin", "https://evil.example")];
     assert_eq!(server.send("GET", "/ws", &foreign, None).await.status, 403);
 }
+
+#[tokio::test]
+async fn answer_is_whole_where_the_body_was_not_wanted() {
+    let server = Server::start().await;
+    // Far less than the answer, so that its end has to wait for the client.
+    let (client, stream) = tokio::io::duplex(1024);
+    let handler = server.http.clone();
+    let peer = server.addr;
+    tokio::spawn(async move { handler.handle(stream, peer).await });
+    let mut client = Client::over(client);
+    let head = "GET /openapi.json HTTP/1.1\r\nhost: r\r\ncontent-length: 1000000\r\n\r\n";
+    client.write(head).await;
+    let answer = client.answer("GET").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.json()["paths"].is_object());
+}

@@ -133,6 +133,22 @@ fn cut_end_of_a_closed_store_is_found() {
 }
 
 #[test]
+fn snapshot_is_kept_until_what_replaces_it_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = crashed(folder.path(), 2);
+    let snapshots = path.with_extension("json.d");
+    let first = snapshots.join("snapshot-00000000000000000000.jsonl");
+    let newer = snapshots.join("snapshot-00000000000000000001.jsonl");
+    let content = fs::read(&first).unwrap();
+    fs::write(&newer, b"damaged").unwrap();
+    let error = JsonStore::open(JsonConfig::new(&path)).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Corrupted, "{error}");
+    assert_eq!(fs::read(&first).unwrap(), content);
+    fs::remove_file(newer).unwrap();
+    assert_eq!(revision(&open(&path)), Revision(2));
+}
+
+#[test]
 fn projection_has_the_legacy_form_after_close() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.json");

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use async_tungstenite::tungstenite::protocol::CloseFrame;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::{Error, Message};
 use futures_util::StreamExt as _;
 use registry_api::{Access, Authenticator, Token};
@@ -179,6 +181,24 @@ fn message_beyond_the_limit_ends_the_connection_with_1009() {
             other => panic!("expected a close frame, found {other:?}"),
         }
         server.connect().await.ask("ping", json!({})).await;
+    });
+}
+
+#[test]
+fn close_of_the_client_is_answered_with_its_code() {
+    smol::block_on(async {
+        let server = Server::start(WsConfig::default()).await;
+        let mut client = server.connect().await;
+        let close = CloseFrame {
+            code: CloseCode::Library(4001),
+            reason: "".into(),
+        };
+        client.socket.close(Some(close.clone())).await.unwrap();
+        match client.socket.next().await {
+            Some(Ok(Message::Close(Some(answer)))) => assert_eq!(answer, close),
+            other => panic!("expected a close frame, found {other:?}"),
+        }
+        assert!(client.socket.next().await.is_none());
     });
 }
 

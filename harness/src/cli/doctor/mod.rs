@@ -1,7 +1,6 @@
 //! `harness doctor`: what would keep a daemon from running well here, each with evidence and a fix.
 //!
-//! Nothing of a store is written and none is made. A store that one process may hold is opened only where nobody holds
-//! it.
+//! Nothing of a store is written and none is made. A store that another process holds is read through that process.
 
 mod check;
 mod clock;

@@ -7,7 +7,7 @@ use harness::core::{
     ChangesRequest, ErrorKind, Head, Holder, PathLock, RecordPages, RegistryStore, Revision,
     SCHEMA, StoreError, Tally, Timestamp,
 };
-use harness::store::{Location, Source};
+use harness::store::{Claim, Location, Opened, Source};
 use rustix::process::{Pid, test_kill_process};
 
 use super::check::Check;
@@ -25,31 +25,30 @@ pub(super) async fn look(location: &Location, is_named: bool) -> Looked {
         return (vec![vacant], None);
     }
     let mut checks = Vec::new();
-    let (holder, is_held) = holder(location);
+    let (holder, is_closed) = holder(location);
     checks.push(holder);
-    if is_held {
-        let why = "its holder alone can look; ask the daemon with `harness registry info`, or stop it first";
+    if is_closed {
+        let why = "its holder does not share it; ask the daemon with `harness registry info`, or stop it first";
         for check in ["store", "schema", "records"] {
             checks.push(Check::skipped(check, why));
         }
         return (checks, None);
     }
-    let place = location.clone();
-    let opened = tokio::task::spawn_blocking(move || place.open(&OpenOptions::read_only())).await;
-    let store = match opened {
-        Ok(Ok(store)) => store,
-        Ok(Err(error)) => {
-            checks.push(refused(&error));
-            return (checks, None);
-        }
-        Err(panic) => {
-            checks.push(Check::fail("store", panic.to_string(), DAMAGE_FIX));
-            return (checks, None);
-        }
+    let Opened { store, beside, .. } =
+        match location.share(Claim::Read, &OpenOptions::read_only()).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                checks.push(refused(&error));
+                return (checks, None);
+            }
+        };
+    let reading = async {
+        let last_commit = read(&store, location, &mut checks).await;
+        // It was only read: what closing it could tell changes nothing.
+        drop(store.close().await);
+        last_commit
     };
-    let last_commit = read(&store, location, &mut checks).await;
-    // It was only read: what closing it could tell changes nothing.
-    drop(store.close().await);
+    let last_commit = beside.during(reading).await;
     (checks, last_commit)
 }
 
@@ -73,18 +72,16 @@ fn vacancy(location: &Location, is_named: bool) -> Option<Check> {
     })
 }
 
-/// Who holds the store, and whether that keeps others from reading it.
+/// Who holds the store, and whether it keeps others from reading it.
 fn holder(location: &Location) -> (Check, bool) {
     if location.backend == Backend::Sqlite {
         let why = "several processes may share a store of this backend";
         return (Check::skipped("holder", why), false);
     }
-    match PathLock::share(location.backend.as_str(), &location.path) {
-        Ok(_) => (Check::ok("holder", "nobody holds it"), false),
+    match PathLock::holder(location.backend.as_str(), &location.path) {
+        Ok(None) => (Check::ok("holder", "nobody holds it"), false),
+        Ok(Some(holder)) => (held(&holder), holder.socket.is_none()),
         Err(error) => {
-            if let ErrorKind::Locked(holder) = error.kind() {
-                return (held(holder), true);
-            }
             let fix = "let the user who runs this read the lock file";
             (Check::fail("holder", error.to_string(), fix), false)
         }

@@ -138,10 +138,10 @@ impl LeaseBook {
         let entry = instance.entry();
         if let Some(keepers) = &mut self.keepers {
             let is_ours = keepers.is_ours(view, &entry.keeper);
-            if let Some(lease) = instance.lease() {
-                lease.is_kept.store(is_ours, Ordering::Release);
-            }
             if !is_ours {
+                if let Some(lease) = instance.lease() {
+                    lease.is_kept.store(false, Ordering::Release);
+                }
                 return;
             }
         }
@@ -241,8 +241,7 @@ impl LeaseBook {
         for (service, leases) in lapsed {
             actions.extend(self.end_leases(view, &service, leases, now_ms));
         }
-        self.protection
-            .tidy(now_ms, self.config.policy.protection_window.as_millis());
+        self.protection.tidy(now_ms);
         actions
     }
 

@@ -11,7 +11,25 @@ const UNPROTECTED_MIN: usize = 2;
 /// How many leases of each service expired, and when.
 #[derive(Debug, Default)]
 pub(super) struct Protection {
-    expired: HashMap<Name, VecDeque<(u64, usize)>>,
+    expired: HashMap<Name, Expired>,
+}
+
+/// The leases of one service that expired within its window.
+#[derive(Debug, Default)]
+struct Expired {
+    window_ms: u64,
+    /// Time and number, oldest first.
+    recent: VecDeque<(u64, usize)>,
+}
+
+impl Expired {
+    fn forget(&mut self, now_ms: u64) {
+        let window = self.window_ms;
+        let is_over = |(at, _): &(u64, usize)| at.saturating_add(window) <= now_ms;
+        while self.recent.front().is_some_and(is_over) {
+            self.recent.pop_front();
+        }
+    }
 }
 
 impl Protection {
@@ -25,32 +43,26 @@ impl Protection {
         now_ms: u64,
         policy: &LeasePolicy,
     ) -> bool {
-        let window = policy.protection_window.as_millis();
-        let recent = self.expired.entry(service.clone()).or_default();
-        while recent
-            .front()
-            .is_some_and(|(at, _)| at.saturating_add(window) <= now_ms)
-        {
-            recent.pop_front();
-        }
-        let before: usize = recent.iter().map(|(_, count)| count).sum();
+        let expired = self.expired.entry(service.clone()).or_default();
+        expired.window_ms = policy.protection_window.as_millis();
+        expired.forget(now_ms);
+        let before: usize = expired.recent.iter().map(|(_, count)| count).sum();
         let share = (before + leased) * usize::from(policy.protection_percent);
         let may = share.div_ceil(100).max(UNPROTECTED_MIN);
         let lets = before + lapsed <= may;
         if lets {
-            recent.push_back((now_ms, lapsed));
-        } else if recent.is_empty() {
+            expired.recent.push_back((now_ms, lapsed));
+        } else if expired.recent.is_empty() {
             self.expired.remove(service);
         }
         lets
     }
 
-    /// Forgets services of which nothing expired within any window.
-    pub(super) fn tidy(&mut self, now_ms: u64, window_max_ms: u64) {
-        self.expired.retain(|_, recent| {
-            recent
-                .back()
-                .is_some_and(|(at, _)| at.saturating_add(window_max_ms) > now_ms)
+    /// Forgets services of which nothing expired within their window.
+    pub(super) fn tidy(&mut self, now_ms: u64) {
+        self.expired.retain(|_, expired| {
+            expired.forget(now_ms);
+            !expired.recent.is_empty()
         });
     }
 }
@@ -90,6 +102,21 @@ mod tests {
     fn window_passes() {
         assert_eq!(lets(&[(0, 5, 10), (59_999, 3, 5)], 50), [true, false]);
         assert_eq!(lets(&[(0, 5, 10), (60_000, 3, 5)], 50), [true, true]);
+    }
+
+    #[test]
+    fn longer_window_of_a_service_outlasts_the_tidying() {
+        let long = LeasePolicy {
+            protection_window: crate::time::Span::from_secs(600),
+            ..policy(50)
+        };
+        let mut protection = Protection::default();
+        let service = Name::new("api").unwrap();
+        assert!(protection.lets_expire(&service, 5, 10, 0, &long));
+        protection.tidy(599_999);
+        assert!(!protection.lets_expire(&service, 3, 5, 599_999, &long));
+        protection.tidy(600_000);
+        assert!(protection.expired.is_empty());
     }
 
     #[test]

@@ -1,0 +1,333 @@
+//! The gate: every rig at the size of a change or of a release, and the page that says what came of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use crate::generated::replace;
+use crate::rigs::{self, Build};
+use crate::root;
+
+const FILE: &str = "docs/reliability.md";
+const BACKENDS: [&str; 4] = ["json", "redb", "sled", "sqlite"];
+/// Seed of every rig; another one is tried by hand.
+const SEED: &str = "1";
+/// Tools of the release gate, with the arguments that they are called with. Each must be installed.
+const TOOLS: &[&[&str]] = &[
+    &["deny", "check", "bans", "licenses", "sources"],
+    &[
+        "tarpaulin",
+        "--engine",
+        "llvm",
+        "--workspace",
+        "--fail-under",
+        "90",
+        "--out",
+        "Stdout",
+        "--exclude-files",
+        "rigs/*",
+        "--exclude-files",
+        "xtask/*",
+    ],
+    &[
+        "mutants",
+        "--in-place",
+        "--package",
+        "registry-core",
+        "--file",
+        "registry-core/src/revision.rs",
+        "--file",
+        "registry-core/src/engine/lease/*.rs",
+        "--file",
+        "registry-core/src/codec/*.rs",
+    ],
+];
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// For each change: some minutes, with the programs that the tests were built with.
+    Quick,
+    /// Before a release: hours.
+    Release,
+}
+
+impl Size {
+    fn build(self) -> Build {
+        match self {
+            Self::Quick => Build::AsTests,
+            Self::Release => Build::Fast,
+        }
+    }
+
+    /// The options of the power-loss rig for one backend.
+    fn powercut(self) -> &'static [&'static str] {
+        match self {
+            Self::Quick => &[
+                "--scenario",
+                "all",
+                "--cuts",
+                "40",
+                "--kills",
+                "10",
+                "--bit-flips",
+                "20",
+                "--controls",
+            ],
+            Self::Release => &[
+                "--scenario",
+                "all",
+                "--cuts",
+                "2000",
+                "--every-position",
+                "--faults",
+                "--kills",
+                "1000",
+                "--bit-flips",
+                "1000",
+                "--controls",
+            ],
+        }
+    }
+
+    /// Recorded of each subject, and their operations.
+    fn histories(self, subject: &str) -> (&'static str, &'static str) {
+        match (self, subject) {
+            (Self::Quick, "engine") => ("50", "2000"),
+            (Self::Quick, _) => ("2", "1000"),
+            (Self::Release, "engine") => ("5000", "2000"),
+            (Self::Release, _) => ("200", "2000"),
+        }
+    }
+
+    /// How long each target is fuzzed, in seconds.
+    fn fuzz(self) -> &'static str {
+        match self {
+            Self::Quick => "5",
+            Self::Release => "600",
+        }
+    }
+}
+
+/// What the power-loss rig says.
+#[derive(Deserialize)]
+struct Cuts {
+    good: bool,
+    rows: Vec<Row>,
+    controls: Vec<Control>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    backend: String,
+    scenario: String,
+    runs: u64,
+    lost: u64,
+    half: u64,
+    unopenable: u64,
+    wrong: u64,
+}
+
+#[derive(Deserialize)]
+struct Control {
+    backend: String,
+    setting: String,
+    runs: u64,
+    failed: u64,
+}
+
+/// What the rig of histories says.
+#[derive(Deserialize)]
+struct Recorded {
+    subject: String,
+    backend: String,
+    histories: u64,
+    operations: u64,
+    finding: Option<String>,
+}
+
+/// Everything that was found out.
+#[derive(Default)]
+struct Findings {
+    cuts: Vec<Cuts>,
+    histories: Vec<Recorded>,
+    problems: Vec<String>,
+}
+
+/// Runs everything, and fails where a promise was broken. At the size of a release it writes the page.
+pub(crate) fn run(size: Size) -> Result<()> {
+    let mut findings = Findings::default();
+    cut(size, &mut findings)?;
+    make_histories(size, &mut findings)?;
+    if let Err(problem) = rigs::run(
+        "fuzz",
+        size.build(),
+        &["--seconds", size.fuzz(), "--seed", SEED],
+    ) {
+        findings.problems.push(format!("{problem:#}"));
+    }
+    if size == Size::Release {
+        run_tools(&mut findings);
+        replace(FILE, "gate", &page(&findings)?)?;
+    }
+    eprint!("{}", tables(&findings));
+    let problems = &findings.problems;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} promises were broken:\n  {}",
+        problems.len(),
+        problems.join("\n  ")
+    )
+}
+
+fn cut(size: Size, findings: &mut Findings) -> Result<()> {
+    for backend in BACKENDS {
+        eprintln!("power cuts, kills and damage: {backend}");
+        let options = [&["--backend", backend, "--seed", SEED][..], size.powercut()].concat();
+        let Some(cuts) = rigs::ask::<Cuts>("powercut", size.build(), &options)? else {
+            return Ok(());
+        };
+        if !cuts.good {
+            findings.problems.push(format!(
+                "{backend}: cargo xtask powercut {}",
+                options.join(" ")
+            ));
+        }
+        findings.cuts.push(cuts);
+    }
+    Ok(())
+}
+
+fn make_histories(size: Size, findings: &mut Findings) -> Result<()> {
+    let mut runs = vec![("engine", "redb")];
+    runs.extend(["json", "redb", "sled"].map(|backend| ("attach", backend)));
+    runs.extend(BACKENDS.map(|backend| ("websocket", backend)));
+    for (subject, backend) in runs {
+        eprintln!("histories: {subject}, {backend}");
+        let (histories, operations) = size.histories(subject);
+        let options = [
+            "--subject",
+            subject,
+            "--backend",
+            backend,
+            "--seed",
+            SEED,
+            "--histories",
+            histories,
+            "--operations",
+            operations,
+        ];
+        let Some(made) = rigs::ask::<Recorded>("histories", size.build(), &options)? else {
+            continue;
+        };
+        if let Some(finding) = &made.finding {
+            findings
+                .problems
+                .push(format!("{subject}, {backend}: {finding}"));
+        }
+        findings.histories.push(made);
+    }
+    Ok(())
+}
+
+/// Runs the tools that a release needs. One that is missing is a problem like any other.
+fn run_tools(findings: &mut Findings) {
+    for arguments in TOOLS {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(*arguments)
+            .current_dir(root())
+            .status();
+        if !status.is_ok_and(|status| status.success()) {
+            findings
+                .problems
+                .push(format!("cargo {}", arguments.join(" ")));
+        }
+    }
+}
+
+fn page(findings: &Findings) -> Result<String> {
+    let output = Command::new("git")
+        .args(["rev-parse", "--short", "HEAD"])
+        .current_dir(root())
+        .output()
+        .context("ask git for the commit")?;
+    let commit = String::from_utf8_lossy(&output.stdout);
+    let commit = commit.trim();
+    let mut text = format!("`cargo xtask gate` at commit {commit}, seed {SEED}.\n\n");
+    text.push_str(&tables(findings));
+    for problem in &findings.problems {
+        writeln!(text, "\nBroken: {problem}")?;
+    }
+    Ok(text)
+}
+
+fn tables(findings: &Findings) -> String {
+    let mut text = String::from(
+        "| backend | tried | runs | acknowledgements lost | half commits | unopenable | wrong answers |\n|---|---|--:|--:|--:|--:|--:|\n",
+    );
+    for (key, sum) in sums(findings) {
+        let (backend, scenario) = key;
+        let [runs, lost, half, unopenable, wrong] = sum;
+        text.push_str(&format_row(&[
+            backend,
+            scenario,
+            &runs.to_string(),
+            &lost.to_string(),
+            &half.to_string(),
+            &unopenable.to_string(),
+            &wrong.to_string(),
+        ]));
+    }
+    text.push_str("\n| backend | setting that must fail | runs | failed |\n|---|---|--:|--:|\n");
+    for control in findings.cuts.iter().flat_map(|cuts| &cuts.controls) {
+        let Control {
+            backend,
+            setting,
+            runs,
+            failed,
+        } = control;
+        text.push_str(&format_row(&[
+            backend,
+            setting,
+            &runs.to_string(),
+            &failed.to_string(),
+        ]));
+    }
+    text.push_str(
+        "\n| histories of | backend | histories | operations | findings |\n|---|---|--:|--:|--:|\n",
+    );
+    for made in &findings.histories {
+        let found = u64::from(made.finding.is_some());
+        text.push_str(&format_row(&[
+            &made.subject,
+            &made.backend,
+            &made.histories.to_string(),
+            &made.operations.to_string(),
+            &found.to_string(),
+        ]));
+    }
+    text
+}
+
+fn format_row(cells: &[&str]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// Runs, and what went wrong in them, by backend and scenario over all models of the disk.
+fn sums(findings: &Findings) -> BTreeMap<(&str, &str), [u64; 5]> {
+    let mut sums: BTreeMap<(&str, &str), [u64; 5]> = BTreeMap::new();
+    for row in findings.cuts.iter().flat_map(|cuts| &cuts.rows) {
+        let sum = sums.entry((&row.backend, &row.scenario)).or_default();
+        let counts = [row.runs, row.lost, row.half, row.unopenable, row.wrong];
+        for (sum, count) in sum.iter_mut().zip(counts) {
+            *sum += count;
+        }
+    }
+    sums
+}
