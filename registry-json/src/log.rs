@@ -206,11 +206,16 @@ impl Index {
         Ok(())
     }
 
-    /// Reads every group, in order. Stops where `each` fails.
+    /// Reads every group, in order, without what was compacted of it: a compaction that was interrupted leaves the line
+    /// of a group whole that it ended within.
     pub(crate) fn each_group(&self, mut each: impl FnMut(Revision, Result<Vec<Arc<LogEntry>>>)) {
         let mut reader = Reader::new(&self.folder);
         for (first, place) in &self.groups {
-            each(*first, reader.read(*place));
+            let group = reader.read(*place).map(|mut entries| {
+                entries.retain(|entry| entry.commit.revision >= *first);
+                entries
+            });
+            each(*first, group);
         }
     }
 

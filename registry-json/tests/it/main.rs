@@ -149,6 +149,31 @@ fn snapshot_is_kept_until_what_replaces_it_was_read() {
 }
 
 #[test]
+fn compaction_interrupted_within_a_group_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    let group = ["a", "b", "c"].map(|name| put(name, "1"));
+    block_on(store.commit(group.to_vec())).unwrap();
+    let whole = last_segment(&path);
+    let lines = fs::read(&whole).unwrap();
+    block_on(store.compact(Revision(2))).unwrap();
+    let expected = block_on(store.head()).unwrap();
+    drop(store);
+    // The facts are those after the compaction, the log is that before it.
+    fs::remove_file(last_segment(&path)).unwrap();
+    fs::write(&whole, lines).unwrap();
+    let store = open(&path);
+    assert_eq!(block_on(store.head()).unwrap(), expected);
+    let report = block_on(store.verify()).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(report.entries, 1);
+    fill(&store, 1);
+    block_on(store.compact(Revision(4))).unwrap();
+    assert!(block_on(store.verify()).unwrap().is_clean());
+}
+
+#[test]
 fn projection_has_the_legacy_form_after_close() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.json");
