@@ -21,6 +21,8 @@ use crate::script::Scenario;
 const BACKENDS: [Backend; 4] = [Backend::Json, Backend::Redb, Backend::Sled, Backend::Sqlite];
 /// Cuts for each backend where nothing else is asked for.
 const CUTS: u64 = 100;
+/// Fewest cuts of a series, where there are so many: the second one is the first that lands in a recovery.
+const SERIES_MIN: u64 = 4;
 
 /// One of some values, or all of them.
 #[derive(Debug, Clone)]
@@ -113,17 +115,36 @@ impl Options {
         self.cuts() > 0 || self.every_position || self.faults || self.controls
     }
 
-    /// The circumstances of the n-th series: every combination comes in turn.
+    /// Combinations of a scenario, a model and a survival.
+    fn combinations(&self) -> u64 {
+        (self.scenario.0.len() * self.model.0.len() * self.survival.0.len()) as u64
+    }
+
+    /// Cuts of one series: where there are few in all, more combinations are better than long series.
+    fn series_max(&self) -> u64 {
+        (self.cuts() / self.combinations()).max(SERIES_MIN)
+    }
+
+    /// The circumstances of the n-th series. Every combination comes in turn.
     fn case(&self, backend: Backend, number: u64) -> Case {
         let (scenarios, models) = (self.scenario.0.len() as u64, self.model.0.len() as u64);
+        let combination = scattered(number, self.combinations());
         Case {
             backend,
-            scenario: *self.scenario.at(number),
-            model: *self.model.at(number / scenarios),
-            survival: *self.survival.at(number / scenarios / models),
+            scenario: *self.scenario.at(combination),
+            model: *self.model.at(combination / scenarios),
+            survival: *self.survival.at(combination / scenarios / models),
             seed: self.seed.wrapping_add(number),
         }
     }
+}
+
+/// The n-th of `count` numbers in an order of no rule, which is the same in each run; then all over again.
+fn scattered(number: u64, count: u64) -> u64 {
+    let mut order: Vec<u64> = (0..count).collect();
+    fastrand::Rng::with_seed(count).shuffle(&mut order);
+    let index = usize::try_from(number % count).expect("an index is below a length");
+    order[index]
 }
 
 /// Does what the command line says. Answers whether every promise was kept.
@@ -169,7 +190,8 @@ fn run_backend(
     let mut number = 0;
     while left > 0 {
         let case = options.case(backend, number);
-        left -= run_series(rig, starts, case, left, report)?;
+        let most = left.min(options.series_max());
+        left -= run_series(rig, starts, case, most, report)?;
         number += 1;
     }
     if options.every_position {
@@ -187,4 +209,18 @@ fn run_backend(
         controls::run(rig, starts, backend, seed, report)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_comes_once_in_turn() {
+        for count in 1..60 {
+            let mut all: Vec<u64> = (0..count).map(|number| scattered(number, count)).collect();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..count), "{count}");
+        }
+    }
 }
