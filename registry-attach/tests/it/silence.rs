@@ -1,11 +1,19 @@
 //! An owner that is stopped, not dead.
 
 use futures_lite::future::block_on;
-use registry_core::{ErrorKind, RegistryStore as _};
+use registry_attach::SharedStore;
+use registry_core::{ErrorKind, RegistryStore as _, StoreError};
 use rustix::process::Signal;
 
 use crate::fixture::{apply, config, place, put, share, until, version_of};
 use crate::process::Committer;
+
+/// Asks until the owner does not answer: it stops a moment after the signal was sent.
+fn first_silence(store: &SharedStore) -> StoreError {
+    let mut answers = std::iter::repeat_with(|| block_on(store.head()));
+    let silence = answers.find_map(Result::err);
+    silence.expect("the iterator has no end")
+}
 
 #[test]
 fn stopped_owner_is_waited_for_and_never_replaced() {
@@ -15,7 +23,7 @@ fn stopped_owner_is_waited_for_and_never_replaced() {
     let store = share(config(&path)).unwrap();
     apply(&store, put("a", "1")).unwrap();
     owner.signal(Signal::STOP);
-    let read = block_on(store.head()).unwrap_err();
+    let read = first_silence(&store);
     assert_eq!(*read.kind(), ErrorKind::Unavailable);
     let transaction = put("b", "1");
     let written = apply(&store, transaction.clone()).unwrap_err();
@@ -38,6 +46,7 @@ fn calls_beyond_the_queue_are_answered_by_a_stopped_owner_too() {
     owner.acknowledged();
     let store = share(config(&path)).unwrap();
     owner.signal(Signal::STOP);
+    first_silence(&store);
     // Larger than the buffers of the socket, all of them together.
     let large = "x".repeat(200);
     std::thread::scope(|scope| {

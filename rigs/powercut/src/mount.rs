@@ -54,9 +54,11 @@ impl Mounted {
     /// Unmounts the volume and answers it. Every process that used it must have ended.
     pub(crate) fn unmount(self) -> Result<Volume> {
         unmount(&self.point)?;
-        self.session
-            .join()
-            .context("end the session of the mount")?;
+        match self.session.join() {
+            // That is how the kernel may tell that the mount is gone.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+            ended => ended.context("end the session of the mount")?,
+        }
         let volume = Arc::into_inner(self.volume).context("the session has ended")?;
         Ok(volume.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
