@@ -1,4 +1,4 @@
-//! A store that fails on purpose.
+//! A store that fails on purpose, or that somebody else keeps writing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +9,8 @@ use registry_core::{
     RangePage, RangeRequest, RegistryStore, RestorePage, Result, Revision, StoreError, Transaction,
     TransactionId, VerifyReport, Versioned,
 };
+
+use crate::fixture::put;
 
 /// How the chosen write fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,8 @@ pub enum Fault {
     SyncFailed,
 }
 
-/// Wraps a store and fails its n-th write: `commit`, `note`, `compact` or `restore`. Reads and `close` go through.
+/// Wraps a store and fails its n-th write: `commit`, `note`, `compact` or `restore`. Reads and `close` go through; before
+/// each of the first ones a [rival](Self::with_rival) may commit.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -44,6 +47,7 @@ pub struct FaultStore {
     nth: u64,
     writes: AtomicU64,
     is_poisoned: AtomicBool,
+    rival_left: AtomicU64,
 }
 
 enum Turn {
@@ -60,7 +64,27 @@ impl FaultStore {
             nth,
             writes: AtomicU64::new(0),
             is_poisoned: AtomicBool::new(false),
+            rival_left: AtomicU64::new(0),
         }
+    }
+
+    /// Fails no write; somebody else commits before each of so many reads, however close one follows the other.
+    pub fn with_rival(inner: Arc<dyn RegistryStore>, commits: u64) -> Self {
+        let mut store = Self::new(inner, 0, Fault::Refused);
+        store.rival_left = AtomicU64::new(commits);
+        store
+    }
+
+    async fn let_rival_commit(&self) -> Result<()> {
+        let less = |left: u64| left.checked_sub(1);
+        let left = self
+            .rival_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        if let Ok(left) = left {
+            let transaction = put("rival", &left.to_string());
+            self.inner.commit(vec![transaction]).await?;
+        }
+        Ok(())
     }
 
     /// The wrapped store.
@@ -119,6 +143,7 @@ impl RegistryStore for FaultStore {
     }
 
     async fn head(&self) -> Result<Head> {
+        self.let_rival_commit().await?;
         self.inner.head().await
     }
 
@@ -127,6 +152,7 @@ impl RegistryStore for FaultStore {
     }
 
     async fn range(&self, request: RangeRequest) -> Result<RangePage> {
+        self.let_rival_commit().await?;
         self.inner.range(request).await
     }
 
@@ -141,6 +167,7 @@ impl RegistryStore for FaultStore {
     }
 
     async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {
+        self.let_rival_commit().await?;
         self.inner.changes(request).await
     }
 

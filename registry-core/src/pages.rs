@@ -65,7 +65,7 @@ impl<'a> LogPages<'a> {
         }
     }
 
-    /// The next page; none after the last. The last one may reach beyond the end.
+    /// The next page; none after the last.
     ///
     /// # Errors
     /// The store's.
@@ -73,10 +73,12 @@ impl<'a> LogPages<'a> {
         if self.after >= self.through {
             return Ok(None);
         }
+        // Revisions have no gaps: so many entries are left.
+        let left = usize::try_from(self.through.0 - self.after.0).unwrap_or(usize::MAX);
         let request = ChangesRequest {
             after: self.after,
             key: None,
-            limit: CHANGES_PAGE_MAX,
+            limit: left.min(CHANGES_PAGE_MAX),
         };
         let page = self.store.changes(request).await?;
         self.after = page.through;

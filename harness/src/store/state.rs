@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use registry_core::limits::CHANGES_PAGE_MAX;
 use registry_core::{
-    Anchor, Change, ChangesRequest, ErrorKind, Head, Key, LogEntry, RecordPages, RegistryStore,
-    Result, Revision, StoreError, Tally, Versioned,
+    Anchor, Change, ErrorKind, Head, Key, LogEntry, LogPages, RecordPages, RegistryStore, Result,
+    Revision, StoreError, Tally, Versioned,
 };
 
 /// Every record of a store at one revision, in memory.
@@ -51,18 +50,11 @@ impl State {
         }
     }
 
-    /// Brings records that were read at several revisions to one: the first page of the log that ends at `read` or after.
+    /// Brings records that were read at several revisions, none after `read`, to that one.
     async fn catch_up(&mut self, store: &dyn RegistryStore, read: Revision) -> Result<()> {
-        while self.head.revision() < read {
-            let request = ChangesRequest {
-                after: self.head.revision(),
-                key: None,
-                limit: CHANGES_PAGE_MAX,
-            };
-            let page = store.changes(request).await?;
-            for entry in &page.entries {
-                self.apply(entry);
-            }
+        let mut log = LogPages::new(store, self.head.revision(), read);
+        while let Some(page) = log.next().await? {
+            page.entries.iter().for_each(|entry| self.apply(entry));
         }
         self.head.tally = tally(&self.records);
         Ok(())

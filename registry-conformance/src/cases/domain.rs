@@ -12,7 +12,7 @@ use registry_core::{ErrorKind, ManualClock, RegistryStore, Revision, Timestamp};
 
 use crate::case::{Case, Failure, Verdict, any, case, persistent, shared};
 use crate::fault::{Fault, FaultStore};
-use crate::fixture::{entry, key};
+use crate::fixture::{entry, key, put};
 use crate::handle::Handle;
 use crate::run::at;
 use crate::subject::Subject;
@@ -31,6 +31,7 @@ pub(super) const CASES: &[Case] = &[
     case!(shared, watch_sees_the_commits_of_the_other),
     case!(shared, command_sees_what_the_other_did_before_it),
     case!(shared, conflicting_commands_are_planned_again),
+    case!(any, engine_opens_while_others_keep_committing),
     case!(any, refused_write_is_told_as_retryable),
     case!(any, lost_answers_and_requests_are_sent_again),
     case!(any, unknown_outcome_is_told_and_seen),
@@ -388,6 +389,24 @@ fn conflicting_commands_are_planned_again(subject: &Subject) -> Verdict {
             let view = block_on(registry.view())?;
             assert_eq!((view.revision(), view.len()), (Revision(4 * ROUNDS), 3));
         }
+        Ok(())
+    })
+}
+
+/// Commits of the rival: more than an opening has reads, so that the store never stands still under it.
+const RIVAL_COMMITS: u64 = 200;
+
+fn engine_opens_while_others_keep_committing(subject: &Subject) -> Verdict {
+    let inner = subject.open()?;
+    let names: Vec<_> = (0..3).map(|number| format!("api-{number}")).collect();
+    inner.commit(names.iter().map(|name| put(name, "1")).collect())?;
+    let store = FaultStore::with_rival(Arc::clone(inner.store()), RIVAL_COMMITS);
+    let store: Arc<dyn RegistryStore> = Arc::new(store);
+    with_registry(&store, EngineConfig::default(), |registry| {
+        let view = registry.stale_view();
+        let expected = names.iter().map(String::as_str).chain(["rival"]);
+        let missing: Vec<_> = expected.filter(|name| view.get(name).is_none()).collect();
+        assert!(missing.is_empty(), "expected {missing:?} in the view");
         Ok(())
     })
 }

@@ -3,40 +3,33 @@
 use super::error::RegistryError;
 use super::view::View;
 use crate::error::{ErrorKind, StoreError};
-use crate::limits::CHANGES_PAGE_MAX;
-use crate::pages::RecordPages;
-use crate::store::{ChangesRequest, RegistryStore};
+use crate::pages::{LogPages, RecordPages};
+use crate::store::RegistryStore;
 
-/// Attempts to reach a point at which the store stands still long enough to be compared.
+/// Times that a load begins anew because others compacted the log away under it.
 const ATTEMPTS_MAX: u32 = 16;
 
 /// Reads the whole state and checks that it adds up to the store's head.
 ///
+/// Others may commit meanwhile, however fast: the view ends at a head that was asked for once, after the last record.
+///
 /// # Errors
 /// `Corrupted` where it does not: a record that is missing is found here, before anything is answered from the view;
-/// `Unavailable` where others commit faster than it can be read.
+/// `Unavailable` where others compact the log faster than it can be read.
 pub(super) async fn load(store: &dyn RegistryStore) -> Result<View, RegistryError> {
     for _ in 0..ATTEMPTS_MAX {
-        let view = match load_once(store).await {
-            Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => continue,
-            loaded => loaded?,
-        };
-        let head = store.head().await?;
-        match view.compare(head.last, &head.tally) {
-            Ok(()) => return Ok(view),
-            Err(problem) if head.revision() == view.revision() => {
-                return Err(failure(store, ErrorKind::Corrupted, &problem));
-            }
-            Err(_) => {}
+        match load_once(store).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => {}
+            loaded => return Ok(loaded?),
         }
     }
-    let problem = format!("others kept committing during {ATTEMPTS_MAX} attempts");
-    Err(failure(store, ErrorKind::Unavailable, &problem))
+    let problem = format!("others compacted the log under each of {ATTEMPTS_MAX} attempts");
+    Err(failure(store, ErrorKind::Unavailable, &problem).into())
 }
 
-fn failure(store: &dyn RegistryStore, kind: ErrorKind, problem: &str) -> RegistryError {
+fn failure(store: &dyn RegistryStore, kind: ErrorKind, problem: &str) -> StoreError {
     let backend = store.capabilities().backend;
-    StoreError::new(kind, backend, format!("load the records: {problem}")).into()
+    StoreError::new(kind, backend, format!("load the records: {problem}"))
 }
 
 async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
@@ -50,23 +43,14 @@ async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
         }
     }
     view.loaded_at(first_revision.unwrap_or_default());
-    replay(store, &mut view).await?;
-    Ok(view)
-}
-
-async fn replay(store: &dyn RegistryStore, view: &mut View) -> Result<(), StoreError> {
-    loop {
-        let request = ChangesRequest {
-            after: view.revision(),
-            key: None,
-            limit: CHANGES_PAGE_MAX,
-        };
-        let page = store.changes(request).await?;
-        page.entries
-            .iter()
-            .for_each(|entry| view.catch_up(&entry.commit));
-        if view.revision() >= page.head {
-            return Ok(());
+    let head = store.head().await?;
+    let mut log = LogPages::new(store, view.revision(), head.revision());
+    while let Some(page) = log.next().await? {
+        for entry in &page.entries {
+            view.catch_up(&entry.commit);
         }
     }
+    view.compare(head.last, &head.tally)
+        .map_err(|problem| failure(store, ErrorKind::Corrupted, &problem))?;
+    Ok(view)
 }
