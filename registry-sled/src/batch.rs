@@ -12,6 +12,7 @@ use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use crate::error;
+use crate::parts::{self, Of};
 use crate::schema::{HEAD, log_key, place};
 use crate::store::BACKEND;
 use crate::trees::Trees;
@@ -101,22 +102,27 @@ impl Batch {
 
     /// Gives it to sled, whole or not at all. Readers of the trees see it from now on.
     pub(crate) fn apply(&self, trees: &Trees) -> Result<()> {
-        let all = (&trees.services, &trees.log, &trees.log_keys, &trees.meta);
-        let done = all.transaction(|(services, log, log_keys, meta)| {
+        let Trees {
+            services,
+            log,
+            log_keys,
+            meta,
+            parts,
+            ..
+        } = trees;
+        let all = (services, log, log_keys, meta, parts);
+        let done = all.transaction(|(services, log, log_keys, meta, parts)| {
             for (key, value) in &self.services {
-                match value {
-                    Some(value) => services.insert(&key[..], &value[..])?,
-                    None => services.remove(&key[..])?,
-                };
+                parts::put((services, parts), Of::Services, key, value.as_deref())?;
             }
             for (key, value) in &self.log {
-                log.insert(&key[..], &value[..])?;
+                parts::put((log, parts), Of::Log, key, Some(value))?;
             }
             for (key, value) in &self.log_keys {
                 log_keys.insert(&key[..], &value[..])?;
             }
             for (entry, places) in &self.gone {
-                log.remove(&entry[..])?;
+                parts::put((log, parts), Of::Log, entry, None)?;
                 for place in places {
                     log_keys.remove(&place[..])?;
                 }
@@ -126,18 +132,22 @@ impl Batch {
             }
             Ok::<(), ConflictableTransactionError<()>>(())
         });
-        done.map_err(|error| match error {
-            TransactionError::Storage(cause) => {
-                StoreError::new(ErrorKind::MaybeApplied, BACKEND, "apply a transaction")
-                    .at_path(&trees.path)
-                    .caused_by(error::engine(&trees.path, "write to sled", cause))
-            }
-            TransactionError::Abort(()) => StoreError::new(
-                ErrorKind::MaybeApplied,
-                BACKEND,
-                "a transaction was given up",
-            ),
+        done.map_err(|error| {
+            StoreError::new(ErrorKind::MaybeApplied, BACKEND, "apply a transaction")
+                .at_path(&trees.path)
+                .caused_by(cause_of(trees, error))
         })
+    }
+}
+
+fn cause_of(trees: &Trees, error: TransactionError<()>) -> StoreError {
+    match error {
+        TransactionError::Storage(cause) => error::engine(&trees.path, "write to sled", cause),
+        TransactionError::Abort(()) => StoreError::new(
+            ErrorKind::Unavailable,
+            BACKEND,
+            "a transaction was given up",
+        ),
     }
 }
 
@@ -164,12 +174,12 @@ pub(crate) fn sweep(trees: &Trees, head: &Head) -> Result<()> {
 
 /// Keeps a note, or deletes it where it has no content. Not synced.
 pub(crate) fn put_note(trees: &Trees, note: &Note) -> Result<()> {
-    let done = if note.content.is_empty() {
-        trees.notes.remove(&note.name)
-    } else {
-        let content = seal_bytes(&note.name, &note.content);
-        trees.notes.insert(&note.name, content)
-    };
-    done.map(drop)
-        .map_err(|error| error::engine(&trees.path, "write a note", error))
+    let content = (!note.content.is_empty()).then(|| seal_bytes(&note.name, &note.content));
+    let all = (&trees.notes, &trees.parts);
+    let done = all.transaction(|(notes, parts)| {
+        let (name, content) = (note.name.as_bytes(), content.as_deref());
+        parts::put((notes, parts), Of::Notes, name, content)?;
+        Ok::<(), ConflictableTransactionError<()>>(())
+    });
+    done.map_err(|error| cause_of(trees, error))
 }

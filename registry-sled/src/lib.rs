@@ -24,6 +24,7 @@ mod config;
 mod disk;
 mod error;
 mod open;
+mod parts;
 mod rescue;
 mod salvage;
 mod schema;

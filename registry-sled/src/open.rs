@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::config::SledConfig;
 use crate::disk::{Disk, clear_leftovers, copy_folder, create_folder};
 use crate::error;
+use crate::parts::Of;
 use crate::rescue::{Release, flush};
 use crate::schema::{Stamp, log_key, revision_in};
 use crate::store::BACKEND;
@@ -244,7 +245,8 @@ fn read_recent(trees: &Trees, head: &Head) -> Result<Recent> {
     let after = Recent::starts_after(head.revision());
     let mut last = after.max(head.compacted.revision);
     for row in trees.log.range(log_key(last.next())..) {
-        let (_, value) = row.map_err(|error| trees.unread(error))?;
+        let (place, row) = row.map_err(|error| trees.unread(error))?;
+        let value = trees.whole(Of::Log, &place, &row)?;
         let ids = peek_log_value(&value).map_err(|error| {
             error::codec(
                 &trees.path,

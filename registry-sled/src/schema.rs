@@ -7,6 +7,7 @@
 //! | `log_keys` | bytes of a key, 0, revision of a commit that changed it | revision of the change of it before that one |
 //! | `meta` | `head` | a fact with checksum |
 //! | `notes` | name | content with checksum |
+//! | `parts` | see `parts` | 4 KiB of a value of `services`, `log` or `notes` that is longer |
 //!
 //! A group, its state and the head after it are one transaction of sled. `harness.head` says what the folder is and
 //! where the log began and ended at the last clean close: sled drops a damaged tail in silence, and a log that begins or
@@ -29,7 +30,8 @@ use crate::store::BACKEND;
 pub(crate) const HEAD: &str = "head";
 
 const FORMAT: &str = "harness.sled";
-const LAYOUT: u32 = 1;
+/// 1 had no parts: it is read, and becomes this one when it is opened for writing.
+const LAYOUT: u32 = 2;
 const STAMP: &str = "stamp";
 
 /// The key of a log entry.
@@ -85,6 +87,15 @@ impl Stamp {
         }
     }
 
+    /// Says that this code writes the folder from now on: an older program would not understand what it finds.
+    pub(crate) fn raise(&mut self, folder: &Path) -> Result<()> {
+        if self.layout == LAYOUT {
+            return Ok(());
+        }
+        self.layout = LAYOUT;
+        self.write(folder)
+    }
+
     /// Whether a folder claims to be a store.
     pub(crate) fn is_in(folder: &Path) -> bool {
         stamp_path(folder).is_file()
@@ -96,7 +107,7 @@ impl Stamp {
         let bytes = read_file(&path)?;
         let stamp: Self = decode_meta(STAMP, &bytes)
             .map_err(|error| error::codec(&path, "read the stamp", error))?;
-        if stamp.format != FORMAT || stamp.layout != LAYOUT {
+        if stamp.format != FORMAT || !(1..=LAYOUT).contains(&stamp.layout) {
             let detail = format!(
                 "expected a store of harness, found {} of layout {}",
                 stamp.format, stamp.layout
@@ -124,4 +135,35 @@ impl Stamp {
 
 fn stamp_path(folder: &Path) -> PathBuf {
     folder.join("harness.head")
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that goes wrong"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_of_the_first_layout_is_read_and_raised() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = Stamp::fresh();
+        first.layout = 1;
+        first.write(folder.path()).unwrap();
+        let mut found = Stamp::read(folder.path()).unwrap();
+        assert_eq!(found.layout, 1);
+        found.raise(folder.path()).unwrap();
+        assert_eq!(Stamp::read(folder.path()).unwrap(), Stamp::fresh());
+    }
+
+    #[test]
+    fn store_of_a_later_layout_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut later = Stamp::fresh();
+        later.layout = LAYOUT + 1;
+        later.write(folder.path()).unwrap();
+        let error = Stamp::read(folder.path()).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
+    }
 }

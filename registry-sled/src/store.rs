@@ -79,9 +79,10 @@ impl SledStore {
     fn open_contained(config: SledConfig) -> Result<Self> {
         let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
         let is_writable = config.mode != OpenMode::ReadOnly;
-        let engine = Engine::open(&config)?;
+        let mut engine = Engine::open(&config)?;
         let (head, recent) = load(&engine.trees, &engine.stamp)?;
         let writer = is_writable.then(|| {
+            engine.stamp.raise(&config.path)?;
             sweep(&engine.trees, &head)?;
             Ok(WriterState {
                 disk: Disk::open(&config.path)?,
@@ -259,6 +260,8 @@ impl Inner {
         let is_new = notes.contains_key(&note.name);
         let is_new = !is_new.map_err(|error| engine.trees.unread(error))?;
         check_note(BACKEND, note, notes.len() + usize::from(is_new))?;
+        // No reader sees the parts of two.
+        let _published = self.published.write();
         put_note(&engine.trees, note)
     }
 

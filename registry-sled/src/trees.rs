@@ -11,9 +11,10 @@ use registry_core::{
     ChangePage, ChangesRequest, Head, Key, LogEntry, Note, RangePage, RangeRequest, Result,
     Revision, StoreError, Versioned,
 };
-use sled::Tree;
+use sled::{IVec, Tree};
 
 use crate::error;
+use crate::parts::Of;
 use crate::schema::{HEAD, log_key, place_prefix, revision_in};
 use crate::store::BACKEND;
 
@@ -34,6 +35,7 @@ pub(crate) struct Trees {
     pub(crate) log_keys: Tree,
     pub(crate) meta: Tree,
     pub(crate) notes: Tree,
+    pub(crate) parts: Tree,
 }
 
 impl Trees {
@@ -49,6 +51,7 @@ impl Trees {
             log_keys: tree("log_keys")?,
             meta: tree("meta")?,
             notes: tree("notes")?,
+            parts: tree("parts")?,
         })
     }
 
@@ -69,14 +72,10 @@ impl Trees {
 
     /// The stored record, which must be what the log's index says of the key: sled drops what it cannot read.
     fn get_stored(&self, head: &Head, key: &Key) -> Result<Option<Versioned>> {
-        let stored = self
-            .services
-            .get(key.to_bytes())
-            .map_err(|error| self.unread(error))?;
-        let record = stored.map(|stored| decode_value(key, &stored));
-        let record = record
-            .transpose()
-            .map_err(|error| StoreError::codec(BACKEND, key, error).at_path(&self.path))?;
+        let row = self.services.get(key.to_bytes());
+        let row = row.map_err(|error| self.unread(error))?;
+        let record = row.map(|row| self.read_record(key, &key.to_bytes(), &row));
+        let record = record.transpose()?;
         self.check_stored(head, key, record.as_ref())?;
         Ok(record)
     }
@@ -132,11 +131,12 @@ impl Trees {
         self.read_entry(revision, &stored)
     }
 
-    /// Reads a value of the log.
-    pub(crate) fn read_entry(&self, revision: Revision, value: &[u8]) -> Result<Arc<LogEntry>> {
+    /// Reads a row of the log.
+    pub(crate) fn read_entry(&self, revision: Revision, row: &IVec) -> Result<Arc<LogEntry>> {
+        let value = self.whole(Of::Log, &log_key(revision), row)?;
         let place = || format!("read log entry {revision}");
         let entries =
-            decode_log_value(value).map_err(|error| error::codec(&self.path, place(), error))?;
+            decode_log_value(&value).map_err(|error| error::codec(&self.path, place(), error))?;
         match <[Arc<LogEntry>; 1]>::try_from(entries) {
             Ok([entry]) if entry.commit.revision == revision => Ok(entry),
             _ => Err(self.damaged(format!("log entry {revision} has another revision"))),
@@ -168,11 +168,16 @@ impl Trees {
     }
 
     /// Reads a row of the state.
-    pub(crate) fn read_row(&self, key: &[u8], value: &[u8]) -> Result<Versioned> {
-        let key = Key::from_bytes(key)
+    pub(crate) fn read_row(&self, place: &[u8], row: &IVec) -> Result<Versioned> {
+        let key = Key::from_bytes(place)
             .map_err(|error| self.damaged("expected a key of a record").caused_by(error))?;
-        decode_value(&key, value)
-            .map_err(|error| StoreError::codec(BACKEND, &key, error).at_path(&self.path))
+        self.read_record(&key, place, row)
+    }
+
+    fn read_record(&self, key: &Key, place: &[u8], row: &IVec) -> Result<Versioned> {
+        let value = self.whole(Of::Services, place, row)?;
+        decode_value(key, &value)
+            .map_err(|error| StoreError::codec(BACKEND, key, error).at_path(&self.path))
     }
 
     pub(crate) fn changes(
@@ -243,6 +248,7 @@ impl Trees {
             let (name, content) = row.map_err(|error| self.unread(error))?;
             let name = String::from_utf8(name.to_vec())
                 .map_err(|error| self.damaged("expected a name of a note").caused_by(error))?;
+            let content = self.whole(Of::Notes, name.as_bytes(), &content)?;
             let content = unseal_bytes(&name, &content).map_err(|error| {
                 error::codec(&self.path, format!("read the note {name:?}"), error)
             })?;

@@ -16,6 +16,7 @@ pub(crate) fn verify(trees: &Trees, published: &Published) -> VerifyReport {
         ("the log's index", verify_index),
         ("the records", verify_services),
         ("the notes", |trees, _, _| trees.notes().map(drop)),
+        ("the parts of long values", verify_parts),
     ];
     for (place, part) in parts {
         let read = contain(BACKEND, || part(trees, published, &mut verification));
@@ -125,6 +126,17 @@ fn verify_services(
             Ok(Some(found)) if found == record => {}
             Ok(_) => verification.find(record.key(), "a point read does not find it"),
             Err(error) => verification.find(record.key(), told(&error)),
+        }
+    }
+    Ok(())
+}
+
+/// Every part must be one of a value that is there.
+fn verify_parts(trees: &Trees, _: &Published, verification: &mut Verification) -> Result<()> {
+    for row in &trees.parts {
+        let (place, _) = row.map_err(|error| trees.unread(error))?;
+        if !trees.is_in_use(&place)? {
+            verification.find(place.escape_ascii(), "no value has such a part");
         }
     }
     Ok(())

@@ -9,9 +9,10 @@ use std::fs;
 use std::path::Path;
 
 use futures_lite::future::block_on;
+use registry_core::limits::NOTE_BYTES_MAX;
 use registry_core::model::ServiceEntry;
 use registry_core::{
-    Cause, ErrorKind, Image, Key, Mutation, Record, RegistryStore as _, Revision, Timestamp,
+    Cause, ErrorKind, Image, Key, Mutation, Note, Record, RegistryStore as _, Revision, Timestamp,
     Transaction, TransactionId,
 };
 use registry_sled::{SledConfig, SledStore};
@@ -86,21 +87,59 @@ fn missing_log_of_sled_is_never_replaced_by_an_empty_one() {
     assert!(!path.join("db").exists());
 }
 
+fn large(name: &str, dependencies: usize) -> ServiceEntry {
+    let mut entry = ServiceEntry::new(name, "1");
+    entry.depends_on = (0..dependencies)
+        .map(|number| format!("{number:0>200}"))
+        .collect();
+    entry
+}
+
+fn blobs(path: &Path) -> usize {
+    fs::read_dir(path.join("blobs")).unwrap().count()
+}
+
 #[test]
-fn records_in_files_of_their_own_survive() {
+fn large_records_need_no_files_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.sled");
     let store = open(&path);
-    let mut large = ServiceEntry::new("large", "1");
-    large.depends_on = (0..1000).map(|number| format!("{number:0>200}")).collect();
-    block_on(store.commit(vec![put(large.clone())])).unwrap();
-    fill(&store, 0);
+    // 1,000 dependencies are 200 KiB; shorter ones leave parts over, which must go.
+    for dependencies in [1000, 15, 16, 1000, 40, 0, 700] {
+        let entries = (0..20).map(|number| large(&format!("large-{number}"), dependencies));
+        block_on(store.commit(entries.map(put).collect())).unwrap();
+        assert_eq!(blobs(&path), 0, "{dependencies} dependencies");
+        assert!(block_on(store.verify()).unwrap().is_clean());
+    }
+    let expected = block_on(store.head()).unwrap();
+    block_on(store.compact(Revision(130))).unwrap();
     block_on(store.close()).unwrap();
     let store = open(&path);
-    let key = Key::service("large").unwrap();
+    let head = block_on(store.head()).unwrap();
+    assert_eq!((head.last, &head.tally), (expected.last, &expected.tally));
+    let key = Key::service("large-7").unwrap();
     let found = block_on(store.get(&key)).unwrap().unwrap();
-    assert_eq!(found.image.as_service(), Some(&large));
+    assert_eq!(found.image.as_service(), Some(&large("large-7", 700)));
     assert!(block_on(store.verify()).unwrap().is_clean());
+    assert_eq!(blobs(&path), 0);
+}
+
+#[test]
+fn largest_notes_need_no_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let store = open(&path);
+    for length in [NOTE_BYTES_MAX, 5000, 1, NOTE_BYTES_MAX] {
+        for number in 0..20 {
+            let name = format!("note-{number}");
+            let content = vec![7; length];
+            block_on(store.note(Note { name, content })).unwrap();
+        }
+        let notes = block_on(store.notes()).unwrap();
+        assert!(notes.iter().all(|note| note.content == vec![7; length]));
+        assert!(block_on(store.verify()).unwrap().is_clean());
+        assert_eq!(blobs(&path), 0, "{length} bytes");
+    }
 }
 
 /// sled drops a transaction that it cannot read, and the store is as before it.
