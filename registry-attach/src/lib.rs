@@ -16,20 +16,33 @@
 //!
 //! Invariant: a commit whose answer was lost is sent again with its transaction id, so it is applied once.
 //!
-//! ```no_run
+//! ```
 //! use std::sync::Arc;
 //!
 //! use registry_attach::{AttachConfig, SharedStore};
 //! use registry_core::{OpenMode, RegistryStore, Result};
+//! use registry_json::{JsonConfig, JsonStore};
 //!
-//! # fn open_backend(mode: OpenMode) -> Result<Arc<dyn RegistryStore>> { unimplemented!() }
-//! # async fn example() -> Result<()> {
-//! let config = AttachConfig::new("redb", "/var/lib/harness/registry.redb", Arc::new(open_backend));
-//! let (store, service) = SharedStore::open(config).await?;
-//! // An application spawns `service.run()` on its executor: it serves others, and takes over where an owner goes.
-//! # drop((store, service));
-//! # Ok(())
-//! # }
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("registry.json");
+//! let of_backend = path.clone();
+//! let open = move |mode: OpenMode| -> Result<Arc<dyn RegistryStore>> {
+//!     let config = JsonConfig { mode, ..JsonConfig::new(&of_backend) };
+//!     Ok(Arc::new(JsonStore::open(config)?))
+//! };
+//! let config = AttachConfig::new("json", path, Arc::new(open));
+//! futures_lite::future::block_on(async {
+//!     let (store, service) = SharedStore::open(config).await?;
+//!     // An application spawns it on its executor: it serves others, and takes over where an owner goes.
+//!     let served = service.run();
+//!     let used = async {
+//!         let head = store.head().await?;
+//!         assert!(head.is_empty());
+//!         store.close().await
+//!     };
+//!     futures_lite::future::zip(served, used).await.1
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod config;

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::generated::replace;
 use crate::rigs::{self, Build};
@@ -63,10 +67,10 @@ impl Size {
         }
     }
 
-    /// The options of the power-loss rig for one backend.
-    fn powercut(self) -> &'static [&'static str] {
+    /// The options of the power-loss rig for one backend, run after run.
+    fn powercut(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Quick => &[
+            Self::Quick => &[&[
                 "--scenario",
                 "all",
                 "--cuts",
@@ -76,19 +80,14 @@ impl Size {
                 "--bit-flips",
                 "20",
                 "--controls",
-            ],
+            ]],
             Self::Release => &[
-                "--scenario",
-                "all",
-                "--cuts",
-                "2000",
-                "--every-position",
-                "--faults",
-                "--kills",
-                "1000",
-                "--bit-flips",
-                "1000",
-                "--controls",
+                &["--scenario", "all", "--cuts", "2000"],
+                &["--every-position"],
+                &["--faults"],
+                &["--kills", "1000"],
+                &["--bit-flips", "1000"],
+                &["--controls"],
             ],
         }
     }
@@ -159,19 +158,23 @@ struct Findings {
 
 /// Runs everything, and fails where a promise was broken. At the size of a release it writes the page.
 pub(crate) fn run(size: Size) -> Result<()> {
+    let kept = match size {
+        Size::Quick => Kept::none(),
+        Size::Release => Kept::of_commit()?,
+    };
     let mut findings = Findings::default();
-    cut(size, &mut findings)?;
-    make_histories(size, &mut findings)?;
-    if let Err(problem) = rigs::run(
-        "fuzz",
-        size.build(),
-        &["--seconds", size.fuzz(), "--seed", SEED],
-    ) {
+    cut(size, &kept, &mut findings)?;
+    make_histories(size, &kept, &mut findings)?;
+    let options = ["--seconds", size.fuzz(), "--seed", SEED];
+    let fuzzed = kept.once("fuzz", &options, || {
+        rigs::run("fuzz", size.build(), &options).map(Some)
+    });
+    if let Err(problem) = fuzzed {
         findings.problems.push(format!("{problem:#}"));
     }
     if size == Size::Release {
-        run_tools(&mut findings);
-        replace(FILE, "gate", &page(&findings)?)?;
+        run_tools(&kept, &mut findings);
+        replace(FILE, "gate", &page(&kept.commit, &findings)?)?;
     }
     eprint!("{}", tables(&findings));
     let problems = &findings.problems;
@@ -185,25 +188,25 @@ pub(crate) fn run(size: Size) -> Result<()> {
     )
 }
 
-fn cut(size: Size, findings: &mut Findings) -> Result<()> {
+fn cut(size: Size, kept: &Kept, findings: &mut Findings) -> Result<()> {
     for backend in BACKENDS {
-        eprintln!("power cuts, kills and damage: {backend}");
-        let options = [&["--backend", backend, "--seed", SEED][..], size.powercut()].concat();
-        let Some(cuts) = rigs::ask::<Cuts>("powercut", size.build(), &options)? else {
-            return Ok(());
-        };
-        if !cuts.good {
-            findings.problems.push(format!(
-                "{backend}: cargo xtask powercut {}",
-                options.join(" ")
-            ));
+        for run in size.powercut() {
+            eprintln!("power cuts, kills and damage: {backend}, {}", run.join(" "));
+            let options = [&["--backend", backend, "--seed", SEED][..], run].concat();
+            let Some(cuts) = kept.ask::<Cuts>("powercut", size.build(), &options)? else {
+                return Ok(());
+            };
+            if !cuts.good {
+                let command = format!("{backend}: cargo xtask powercut {}", options.join(" "));
+                findings.problems.push(command);
+            }
+            findings.cuts.push(cuts);
         }
-        findings.cuts.push(cuts);
     }
     Ok(())
 }
 
-fn make_histories(size: Size, findings: &mut Findings) -> Result<()> {
+fn make_histories(size: Size, kept: &Kept, findings: &mut Findings) -> Result<()> {
     let mut runs = vec![("engine", "redb")];
     runs.extend(["json", "redb", "sled"].map(|backend| ("attach", backend)));
     runs.extend(BACKENDS.map(|backend| ("websocket", backend)));
@@ -222,7 +225,7 @@ fn make_histories(size: Size, findings: &mut Findings) -> Result<()> {
             "--operations",
             operations,
         ];
-        let Some(made) = rigs::ask::<Recorded>("histories", size.build(), &options)? else {
+        let Some(made) = kept.ask::<Recorded>("histories", size.build(), &options)? else {
             continue;
         };
         if let Some(finding) = &made.finding {
@@ -236,29 +239,96 @@ fn make_histories(size: Size, findings: &mut Findings) -> Result<()> {
 }
 
 /// Runs the tools that a release needs. One that is missing is a problem like any other.
-fn run_tools(findings: &mut Findings) {
+fn run_tools(kept: &Kept, findings: &mut Findings) {
     for arguments in TOOLS {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args(*arguments)
-            .current_dir(root())
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
+        let done = kept.once("cargo", &arguments[..1], || {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let mut command = Command::new(cargo);
+            let status = command.args(*arguments).current_dir(root()).status()?;
+            ensure!(status.success(), "ended with {status}");
+            Ok(Some(()))
+        });
+        if let Err(problem) = done {
+            let command = arguments.join(" ");
             findings
                 .problems
-                .push(format!("cargo {}", arguments.join(" ")));
+                .push(format!("cargo {command}: {problem:#}"));
         }
     }
 }
 
-fn page(findings: &Findings) -> Result<String> {
+/// The answers of a release-sized run, kept until the next commit: one that was interrupted goes on where it was.
+struct Kept {
+    folder: Option<PathBuf>,
+    commit: String,
+}
+
+impl Kept {
+    fn none() -> Self {
+        Self {
+            folder: None,
+            commit: String::new(),
+        }
+    }
+
+    /// Those of the last commit that changed anything but documents.
+    fn of_commit() -> Result<Self> {
+        const CODE: [&str; 3] = ["--", ".", ":!docs"];
+        let changed = git(&[&["status", "--porcelain"][..], &CODE].concat())?;
+        ensure!(changed.is_empty(), "commit first:\n{changed}");
+        let commit = git(&[&["log", "-1", "--format=%h"][..], &CODE].concat())?;
+        let folder = root().join("target/gate").join(&commit);
+        fs::create_dir_all(&folder).context("make a folder for the answers")?;
+        Ok(Self {
+            folder: Some(folder),
+            commit,
+        })
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        package: &str,
+        build: Build,
+        options: &[&str],
+    ) -> Result<Option<T>> {
+        let answer = self.once(package, options, || rigs::ask(package, build, options))?;
+        let answer: Option<Value> = answer;
+        Ok(answer.map(serde_json::from_value).transpose()?)
+    }
+
+    /// What was answered before, or else what the run answers now.
+    fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        options: &[&str],
+        run: impl FnOnce() -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let Some(folder) = &self.folder else {
+            return run();
+        };
+        let file = folder.join(format!("{name} {}.json", options.join(" ")));
+        if let Ok(bytes) = fs::read(&file) {
+            return Ok(serde_json::from_slice(&bytes)?);
+        }
+        let answer = run()?;
+        if answer.is_some() {
+            fs::write(&file, serde_json::to_vec(&answer)?).context("keep the answer")?;
+        }
+        Ok(answer)
+    }
+}
+
+fn git(arguments: &[&str]) -> Result<String> {
     let output = Command::new("git")
-        .args(["rev-parse", "--short", "HEAD"])
+        .args(arguments)
         .current_dir(root())
         .output()
-        .context("ask git for the commit")?;
-    let commit = String::from_utf8_lossy(&output.stdout);
-    let commit = commit.trim();
+        .context("run git")?;
+    ensure!(output.status.success(), "git ended with {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn page(commit: &str, findings: &Findings) -> Result<String> {
     let mut text = format!("`cargo xtask gate` at commit {commit}, seed {SEED}.\n\n");
     text.push_str(&tables(findings));
     for problem in &findings.problems {
