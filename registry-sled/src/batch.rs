@@ -100,6 +100,15 @@ impl Batch {
         Ok(())
     }
 
+    /// Number of the rows that it writes, and of their bytes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let services = self.services.iter();
+        let services = services.map(|(_, value)| value.as_ref().map_or(0, Vec::len));
+        let log = self.log.iter().map(|(_, value)| value.len());
+        let rows = self.services.len() + self.log.len() + self.log_keys.len();
+        (rows, services.chain(log).sum())
+    }
+
     /// Gives it to sled, whole or not at all. Readers of the trees see it from now on.
     pub(crate) fn apply(&self, trees: &Trees) -> Result<()> {
         let Trees {
@@ -152,7 +161,11 @@ fn cause_of(trees: &Trees, error: TransactionError<()>) -> StoreError {
 }
 
 /// Removes what a head's anchor says was compacted. Stops and starts again anywhere.
-pub(crate) fn sweep(trees: &Trees, head: &Head) -> Result<()> {
+pub(crate) fn sweep(
+    trees: &Trees,
+    head: &Head,
+    mut sync: impl FnMut() -> Result<()>,
+) -> Result<()> {
     loop {
         let mut batch = Batch::default();
         let rows = trees.log.range(..=log_key(head.compacted.revision));
@@ -169,6 +182,7 @@ pub(crate) fn sweep(trees: &Trees, head: &Head) -> Result<()> {
             return Ok(());
         }
         batch.apply(trees)?;
+        sync()?;
     }
 }
 

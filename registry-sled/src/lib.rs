@@ -5,6 +5,9 @@
 //! opens, every commit is synced on a handle of our own, and a damaged file is found by checks of our own, since sled
 //! drops what it cannot read in silence.
 //!
+//! Beyond 512 KiB a group is committed and synced in parts, and one transaction takes 1 MiB of records at most
+//! (`sled_transaction_bytes_max`): sled does not survive the loss of more than a segment that it takes for durable.
+//!
 //! Once a write of sled's own failed, sled answers reads with that error, too, until the store is reopened. The engine's
 //! view is not concerned; the log is.
 //!
@@ -28,6 +31,7 @@ mod parts;
 mod rescue;
 mod salvage;
 mod schema;
+mod span;
 mod store;
 mod trees;
 mod verify;

@@ -21,8 +21,8 @@ use crate::schema::{Stamp, log_key, revision_in};
 use crate::store::BACKEND;
 use crate::trees::Trees;
 
-/// Pinned: sled refuses to open a store with another one.
-const SEGMENT_BYTES: usize = 512 * 1024;
+/// Pinned: sled refuses to open a store with another one. Many times what is ever unsynced, see `pending`.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's threads let go of the file some time after the last handle was dropped.
 const RELEASE_TRIES: u32 = 500;
 const RELEASE_WAIT: Duration = Duration::from_millis(10);

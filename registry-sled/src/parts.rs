@@ -1,8 +1,7 @@
 //! Long values, in parts.
 //!
-//! sled keeps a page above a quarter of a segment in a file of its own, a blob. The name of that file is no part of the
-//! transaction that wrote it: after a power cut a page may name a blob that is gone, and then nothing opens. A page
-//! is split above 16 rows, so that short rows never make such a page.
+//! sled writes whole pages of up to 16 rows, and keeps one above a quarter of a segment in a file of its own, a blob, whose
+//! name is no part of the transaction that wrote it. Short rows make neither large pages nor blobs.
 
 use std::borrow::Cow;
 
@@ -12,7 +11,7 @@ use sled::transaction::{TransactionalTree, UnabortableTransactionError};
 
 use crate::trees::Trees;
 
-/// Longest row. 16 of them and what sled adds are well below 128 KiB, a quarter of a segment.
+/// Longest row. A page of them has 64 KiB.
 pub(crate) const PART_BYTES: usize = 4096;
 
 /// Begins a row whose value is in parts; every stored value of ours begins in another way. Their number follows.

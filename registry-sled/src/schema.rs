@@ -30,7 +30,7 @@ use crate::store::BACKEND;
 pub(crate) const HEAD: &str = "head";
 
 const FORMAT: &str = "harness.sled";
-/// 1 had no parts: it is read, and becomes this one when it is opened for writing.
+/// 1, of no release, had smaller segments and no parts.
 const LAYOUT: u32 = 2;
 const STAMP: &str = "stamp";
 
@@ -87,15 +87,6 @@ impl Stamp {
         }
     }
 
-    /// Says that this code writes the folder from now on: an older program would not understand what it finds.
-    pub(crate) fn raise(&mut self, folder: &Path) -> Result<()> {
-        if self.layout == LAYOUT {
-            return Ok(());
-        }
-        self.layout = LAYOUT;
-        self.write(folder)
-    }
-
     /// Whether a folder claims to be a store.
     pub(crate) fn is_in(folder: &Path) -> bool {
         stamp_path(folder).is_file()
@@ -107,9 +98,9 @@ impl Stamp {
         let bytes = read_file(&path)?;
         let stamp: Self = decode_meta(STAMP, &bytes)
             .map_err(|error| error::codec(&path, "read the stamp", error))?;
-        if stamp.format != FORMAT || !(1..=LAYOUT).contains(&stamp.layout) {
+        if stamp.format != FORMAT || stamp.layout != LAYOUT {
             let detail = format!(
-                "expected a store of harness, found {} of layout {}",
+                "expected {FORMAT} of layout {LAYOUT}, found {} of layout {}",
                 stamp.format, stamp.layout
             );
             return Err(StoreError::new(ErrorKind::Invalid, BACKEND, detail).at_path(&path));
@@ -138,32 +129,18 @@ fn stamp_path(folder: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::unwrap_used,
-    reason = "a test ends at the first thing that goes wrong"
-)]
 mod tests {
     use super::*;
 
     #[test]
-    fn store_of_the_first_layout_is_read_and_raised() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut first = Stamp::fresh();
-        first.layout = 1;
-        first.write(folder.path()).unwrap();
-        let mut found = Stamp::read(folder.path()).unwrap();
-        assert_eq!(found.layout, 1);
-        found.raise(folder.path()).unwrap();
-        assert_eq!(Stamp::read(folder.path()).unwrap(), Stamp::fresh());
-    }
-
-    #[test]
-    fn store_of_a_later_layout_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut later = Stamp::fresh();
-        later.layout = LAYOUT + 1;
-        later.write(folder.path()).unwrap();
-        let error = Stamp::read(folder.path()).unwrap_err();
-        assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
+    fn store_of_another_layout_is_refused() {
+        for layout in [LAYOUT - 1, LAYOUT + 1] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut other = Stamp::fresh();
+            other.layout = layout;
+            other.write(folder.path()).unwrap();
+            let error = Stamp::read(folder.path()).unwrap_err();
+            assert_eq!(*error.kind(), ErrorKind::Invalid, "{error}");
+        }
     }
 }

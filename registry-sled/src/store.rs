@@ -22,6 +22,7 @@ use crate::error;
 use crate::open::{Engine, load};
 use crate::rescue::flush;
 use crate::schema::Stamp;
+use crate::span::{Span, split};
 use crate::trees::{Published, Trees};
 use crate::verify::verify;
 
@@ -56,6 +57,8 @@ struct Inner {
 
 struct WriterState {
     disk: Disk,
+    /// What is not synced.
+    span: Span,
     stamp: Stamp,
     restoration: Option<Restoration>,
 }
@@ -79,13 +82,14 @@ impl SledStore {
     fn open_contained(config: SledConfig) -> Result<Self> {
         let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
         let is_writable = config.mode != OpenMode::ReadOnly;
-        let mut engine = Engine::open(&config)?;
+        let engine = Engine::open(&config)?;
         let (head, recent) = load(&engine.trees, &engine.stamp)?;
         let writer = is_writable.then(|| {
-            engine.stamp.raise(&config.path)?;
-            sweep(&engine.trees, &head)?;
+            let mut disk = Disk::open(&config.path)?;
+            sweep(&engine.trees, &head, || make_durable(&mut disk, &engine))?;
             Ok(WriterState {
-                disk: Disk::open(&config.path)?,
+                disk,
+                span: Span::default(),
                 stamp: engine.stamp.clone(),
                 restoration: None,
             })
@@ -174,17 +178,13 @@ impl Inner {
     /// # Errors
     /// `MaybeApplied`; the store is poisoned.
     fn sync(&self, writer: &mut WriterState, engine: &Engine) -> Result<()> {
-        // New blobs first: a message that names one without it would be dropped alone, out of its transaction.
-        let synced = writer.disk.settle().and_then(|()| {
-            let flushed = flush(&engine.database);
-            flushed.map_err(|error| error::engine(&engine.trees.path, "flush sled", error))?;
-            writer.disk.sync()
-        });
-        synced.map_err(|error| {
+        make_durable(&mut writer.disk, engine).map_err(|error| {
             self.tip.poison(error.to_string());
             StoreError::new(ErrorKind::MaybeApplied, BACKEND, "make a commit durable")
                 .caused_by(error)
-        })
+        })?;
+        writer.span.reset();
+        Ok(())
     }
 
     /// Applies a transaction, makes it durable as the store promises, and publishes its head. Readers see neither
@@ -204,7 +204,9 @@ impl Inner {
         };
         // Where it cannot be told whether sled applied it, readers go on with the shadow.
         applied.inspect_err(|error| self.tip.poison(error.to_string()))?;
-        if self.config.durability == Durability::Synced {
+        let (rows, bytes) = batch.size();
+        let is_full = writer.span.add(rows, bytes);
+        if is_full || self.config.durability == Durability::Synced {
             self.sync(writer, engine)?;
         } else if let Some(syncer) = &*self.syncer() {
             syncer.mark();
@@ -218,9 +220,31 @@ impl Inner {
     }
 
     fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
+        let parts = split(group)?;
         let mut writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
         let engine = self.engine.get(BACKEND)?;
+        let mut outcomes = Vec::new();
+        for part in parts {
+            let done = self.commit_part(&mut writer, &engine, part);
+            let done = done.map_err(|error| {
+                if outcomes.is_empty() {
+                    return error;
+                }
+                let detail = "commit the rest of a group";
+                StoreError::new(ErrorKind::MaybeApplied, BACKEND, detail).caused_by(error)
+            });
+            outcomes.extend(done?);
+        }
+        Ok(outcomes)
+    }
+
+    fn commit_part(
+        &self,
+        writer: &mut WriterState,
+        engine: &Engine,
+        group: Vec<Transaction>,
+    ) -> Result<Vec<Outcome>> {
         let trees = &engine.trees;
         let mut seen = BTreeMap::new();
         let evaluation = {
@@ -245,7 +269,7 @@ impl Inner {
         batch.append(trees, &entries)?;
         batch.write(&writes);
         batch.put_head(&head);
-        self.run(&mut writer, &engine, &batch, seen, head)?;
+        self.run(writer, engine, &batch, seen, head)?;
         self.recent
             .write()
             .extend(entries.iter().map(|entry| &**entry));
@@ -253,7 +277,7 @@ impl Inner {
     }
 
     fn note(&self, note: &Note) -> Result<()> {
-        let _writer = self.writer.lock(&self.tip)?;
+        let mut writer = self.writer.lock(&self.tip)?;
         self.tip.check_writable()?;
         let engine = self.engine.get(BACKEND)?;
         let notes = &engine.trees.notes;
@@ -261,8 +285,13 @@ impl Inner {
         let is_new = !is_new.map_err(|error| engine.trees.unread(error))?;
         check_note(BACKEND, note, notes.len() + usize::from(is_new))?;
         // No reader sees the parts of two.
-        let _published = self.published.write();
-        put_note(&engine.trees, note)
+        let published = self.published.write();
+        put_note(&engine.trees, note)?;
+        drop(published);
+        if writer.span.add(1, note.content.len()) {
+            self.sync(&mut writer, &engine)?;
+        }
+        Ok(())
     }
 
     fn compact(&self, through: Revision) -> Result<()> {
@@ -282,7 +311,7 @@ impl Inner {
         batch.put_head(&head);
         self.run(&mut writer, &engine, &batch, BTreeMap::new(), head.clone())?;
         // The log is cut with that. What follows frees the space, and open goes on with it where it is cut short.
-        sweep(&engine.trees, &head)
+        sweep(&engine.trees, &head, || self.sync(&mut writer, &engine))
     }
 
     fn restore(&self, page: &RestorePage) -> Result<()> {
@@ -373,6 +402,14 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn make_durable(disk: &mut Disk, engine: &Engine) -> Result<()> {
+    // New blobs first: a message that names one without it would be dropped alone, out of its transaction.
+    disk.settle()?;
+    flush(&engine.database)
+        .map_err(|error| error::engine(&engine.trees.path, "flush sled", error))?;
+    disk.sync()
 }
 
 #[async_trait]

@@ -142,6 +142,30 @@ fn largest_notes_need_no_files_of_their_own() {
     }
 }
 
+#[test]
+fn transaction_too_large_for_one_sync_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("registry.sled"));
+    // 200 KiB each: five fit into a transaction, six do not.
+    let transaction = |count: usize| {
+        let mut transaction = put(large("large-0", 1000));
+        let more = (1..count).flat_map(|number| {
+            let one = put(large(&format!("large-{number}"), 1000));
+            one.mutations
+        });
+        transaction.mutations.extend(more);
+        transaction
+    };
+    let error = block_on(store.commit(vec![put(large("small", 0)), transaction(6)])).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::LimitExceeded { limit, .. } if limit == "sled_transaction_bytes_max"),
+        "{error}"
+    );
+    assert!(block_on(store.head()).unwrap().is_empty());
+    let outcomes = block_on(store.commit(vec![transaction(5)])).unwrap();
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+}
+
 /// sled drops a transaction that it cannot read, and the store is as before it.
 #[test]
 fn compaction_that_is_undone_is_found() {
