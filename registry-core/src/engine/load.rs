@@ -3,34 +3,30 @@
 use super::error::RegistryError;
 use super::view::View;
 use crate::error::{ErrorKind, StoreError};
-use crate::limits::CHANGES_PAGE_MAX;
-use crate::pages::RecordPages;
-use crate::store::{ChangesRequest, RegistryStore};
+use crate::head::Head;
+use crate::pages::{LogPages, RecordPages};
+use crate::store::RegistryStore;
 
-/// Attempts to reach a point at which the store stands still long enough to be compared.
+/// Attempts to read the whole state before the log that it needs is compacted.
 const ATTEMPTS_MAX: u32 = 16;
 
-/// Reads the whole state and checks that it adds up to the store's head.
+/// Reads the whole state and checks that it adds up to the store's head at one moment; others may commit on.
 ///
 /// # Errors
 /// `Corrupted` where it does not: a record that is missing is found here, before anything is answered from the view;
-/// `Unavailable` where others commit faster than it can be read.
+/// `Unavailable` where others compact faster than it can be read.
 pub(super) async fn load(store: &dyn RegistryStore) -> Result<View, RegistryError> {
     for _ in 0..ATTEMPTS_MAX {
-        let view = match load_once(store).await {
+        let (view, head) = match load_once(store).await {
             Err(error) if matches!(error.kind(), ErrorKind::Compacted { .. }) => continue,
             loaded => loaded?,
         };
-        let head = store.head().await?;
-        match view.compare(head.last, &head.tally) {
-            Ok(()) => return Ok(view),
-            Err(problem) if head.revision() == view.revision() => {
-                return Err(failure(store, ErrorKind::Corrupted, &problem));
-            }
-            Err(_) => {}
-        }
+        return match view.compare(head.last, &head.tally) {
+            Ok(()) => Ok(view),
+            Err(problem) => Err(failure(store, ErrorKind::Corrupted, &problem)),
+        };
     }
-    let problem = format!("others kept committing during {ATTEMPTS_MAX} attempts");
+    let problem = format!("others kept compacting during {ATTEMPTS_MAX} attempts");
     Err(failure(store, ErrorKind::Unavailable, &problem))
 }
 
@@ -39,7 +35,8 @@ fn failure(store: &dyn RegistryStore, kind: ErrorKind, problem: &str) -> Registr
     StoreError::new(kind, backend, format!("load the records: {problem}")).into()
 }
 
-async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
+/// The records, brought by the log to the revision of a head that was read after them.
+async fn load_once(store: &dyn RegistryStore) -> Result<(View, Head), StoreError> {
     let mut view = View::default();
     let mut first_revision = None;
     let mut pages = RecordPages::new(store);
@@ -49,24 +46,15 @@ async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
             view.load(record);
         }
     }
-    view.loaded_at(first_revision.unwrap_or_default());
-    replay(store, &mut view).await?;
-    Ok(view)
-}
-
-async fn replay(store: &dyn RegistryStore, view: &mut View) -> Result<(), StoreError> {
-    loop {
-        let request = ChangesRequest {
-            after: view.revision(),
-            key: None,
-            limit: CHANGES_PAGE_MAX,
-        };
-        let page = store.changes(request).await?;
-        page.entries
-            .iter()
-            .for_each(|entry| view.catch_up(&entry.commit));
-        if view.revision() >= page.head {
-            return Ok(());
-        }
+    let first_revision = first_revision.unwrap_or_default();
+    view.loaded_at(first_revision);
+    let head = store.head().await?;
+    let mut pages = LogPages::new(store, first_revision, head.revision());
+    while let Some(page) = pages.next().await? {
+        let commits = page.entries.iter().map(|entry| &entry.commit);
+        commits
+            .take_while(|commit| commit.revision <= head.revision())
+            .for_each(|commit| view.catch_up(commit));
     }
+    Ok((view, head))
 }
