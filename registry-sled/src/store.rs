@@ -17,7 +17,7 @@ use registry_core::{
 
 use crate::batch::{Batch, put_note, sweep};
 use crate::config::SledConfig;
-use crate::disk::Disk;
+use crate::disk::{Disk, distrust};
 use crate::error;
 use crate::open::{Engine, load};
 use crate::rescue::flush;
@@ -84,7 +84,7 @@ impl SledStore {
         let writer = is_writable.then(|| {
             sweep(&engine.trees, &head)?;
             Ok(WriterState {
-                disk: Disk::open(&config.path)?,
+                disk: Disk::open(&config.path).inspect_err(|_| distrust(&config.path))?,
                 stamp: engine.stamp.clone(),
                 restoration: None,
             })
@@ -180,6 +180,7 @@ impl Inner {
             writer.disk.sync()
         });
         synced.map_err(|error| {
+            distrust(&self.config.path);
             self.tip.poison(error.to_string());
             StoreError::new(ErrorKind::MaybeApplied, BACKEND, "make a commit durable")
                 .caused_by(error)
