@@ -8,7 +8,8 @@ use crate::check::{Checked, Verdict};
 use crate::cuts::{Stage, Start, name};
 use crate::disk::{Fault, Image, Model, Operation, Plan, Survival, Volume};
 use crate::report::{Finding, Report, Row};
-use crate::rig::{Outcome, Rig};
+use crate::process::Outcome;
+use crate::rig::Rig;
 use crate::script::{Scenario, Script};
 use crate::worker::Task;
 

@@ -13,6 +13,7 @@ mod kills;
 mod ledger;
 mod mount;
 mod options;
+mod process;
 mod report;
 mod rig;
 mod script;
