@@ -455,7 +455,10 @@ pub(crate) fn run_positions(
     let (image, ledger) = stage.prepare(Some((script.clone(), Task::Commit)))?;
     let start = stage.rehearse(image, ledger, script, Task::Commit)?;
     for position in 1..=start.history.len() as u64 {
-        let case = cases(position);
+        let case = Case {
+            scenario: Scenario::Commit,
+            ..cases(position)
+        };
         let row = Row {
             scenario: "every_position".to_owned(),
             ..case.row()
