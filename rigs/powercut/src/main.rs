@@ -49,5 +49,9 @@ fn play() -> Result<()> {
         Part::Work(work) => worker::run(&work),
         Part::Check(check) => check::run(&check),
         Part::Look(look) => flips::look(&look),
+        Part::Clear(folder) => {
+            rig::clear(&folder);
+            Ok(())
+        }
     }
 }

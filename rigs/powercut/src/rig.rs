@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -21,6 +22,8 @@ use crate::worker::Work;
 const FOLDER_PREFIX: &str = "powercut-run-";
 /// Held as long as a run lives.
 const LOCK: &str = "lock";
+/// Where volumes are mounted.
+const MOUNT: &str = "mount";
 
 /// What a process of the rig is to do. It reads this from its standard input.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub(crate) enum Part {
     Work(Work),
     Check(Check),
     Look(Look),
+    /// Clears the folder of a run away. The input ends with the run, and the part is played then.
+    Clear(PathBuf),
 }
 
 /// The first argument of a process that plays a part.
@@ -52,6 +57,8 @@ pub(crate) struct Rig {
     program: PathBuf,
     // Held while the folder is in use.
     _lock: File,
+    // Waits for the end of this process, however it ends.
+    _cleaner: Child,
 }
 
 impl Rig {
@@ -61,11 +68,13 @@ impl Rig {
         let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir()?;
         let lock = File::create(folder.path().join(LOCK))?;
         lock.lock()?;
-        fs::create_dir(folder.path().join("mount"))?;
+        fs::create_dir(folder.path().join(MOUNT))?;
+        let program = std::env::current_exe()?;
         Ok(Self {
-            folder,
-            program: std::env::current_exe()?,
             _lock: lock,
+            _cleaner: start_cleaner(&program, folder.path())?,
+            folder,
+            program,
         })
     }
 
@@ -81,7 +90,7 @@ impl Rig {
 
     /// Where volumes are mounted.
     pub(crate) fn point(&self) -> PathBuf {
-        self.folder.path().join("mount")
+        self.folder.path().join(MOUNT)
     }
 
     /// Runs a worker on a volume until it is done or the volume halts, and kills it then.
@@ -214,16 +223,36 @@ fn ending(hangs: bool, status: ExitStatus) -> String {
     format!("ended with {status}")
 }
 
-/// Unmounts and removes the folders of runs that were killed.
+/// Clears the folders of ended runs away, which nobody else did.
 fn clear_leftovers(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for folder in entries.map(|entry| entry.path()) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let is_free = || File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
         if name.starts_with(FOLDER_PREFIX) && is_free() {
-            // Nothing is mounted there where the run ended between two cuts.
-            let _ = mount::unmount(&folder.join("mount"));
-            let _ = fs::remove_dir_all(&folder);
+            clear(&folder);
         }
     }
+}
+
+/// Unmounts what a run left mounted, and removes its folder.
+pub(crate) fn clear(folder: &Path) {
+    // Nothing is mounted there where the run ended between two cuts, and nothing is there where it ended well.
+    let _ = mount::unmount(&folder.join(MOUNT));
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// Starts a process that clears a folder away once this one has ended.
+fn start_cleaner(program: &Path, folder: &Path) -> Result<Child> {
+    let mut child = Command::new(program)
+        .arg(PART_ARGUMENT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        // What a terminal interrupts is the run, not this.
+        .process_group(0)
+        .spawn()
+        .context("start the process that clears away")?;
+    let input = child.stdin.as_mut().context("its input is a pipe")?;
+    input.write_all(&serde_json::to_vec(&Part::Clear(folder.to_path_buf()))?)?;
+    Ok(child)
 }
