@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,6 +133,13 @@ impl Index {
                 revisions.push(outline.revision);
             }
         }
+    }
+
+    /// Where the last group of a segment lies, in bytes, if it has one and is the last segment.
+    pub(crate) fn last_line(&self, segment: Revision) -> Option<Range<u64>> {
+        let (_, place) = self.groups.last_key_value()?;
+        let end = place.offset + place.bytes as u64;
+        (place.segment == segment).then_some(place.offset..end)
     }
 
     /// Forgets everything up to a revision.
@@ -275,26 +283,20 @@ impl Writer {
         let first = after.revision.next();
         let line = write_line(HEADER, &Header::new(after));
         replace_file(&segment_path(folder, first), &line)?;
-        Self::open(folder, first, line.len() as u64)
+        let end = line.len() as u64;
+        Self::open(folder, first, end..end)
     }
 
-    /// Goes on with a segment of which `offset` bytes are good. What is behind them is cut off.
-    pub(crate) fn open(folder: &Path, first: Revision, offset: u64) -> Result<Self> {
+    /// Goes on with a segment whose good bytes end with the line `last`. What is behind them is cut off.
+    pub(crate) fn open(folder: &Path, first: Revision, last: Range<u64>) -> Result<Self> {
         let path = segment_path(folder, first);
         let refused = |error| StoreError::io(BACKEND, "open the log segment", &path, error);
-        let mut file = private_options().write(true).open(&path).map_err(refused)?;
-        if file.metadata().map_err(refused)?.len() != offset {
-            file.set_len(offset).map_err(refused)?;
-        }
-        // A process that was killed may have left its last append unsynced, and that is shown from now on.
-        file.sync_all().map_err(refused)?;
-        file.seek(SeekFrom::Start(offset)).map_err(refused)?;
         Ok(Self {
             folder: folder.to_path_buf(),
+            file: go_on(&path, &last).map_err(refused)?,
             path,
-            file,
             first,
-            offset,
+            offset: last.end,
         })
     }
 
@@ -374,10 +376,30 @@ impl Writer {
             index.groups.insert(new, place);
         }
         if self.first == segment {
-            *self = Self::open(&self.folder, first, content.len() as u64)?;
+            let end = content.len() as u64;
+            *self = Self::open(&self.folder, first, end..end)?;
         }
         Ok(())
     }
+}
+
+/// Opens a segment to append to it, cut off after its last good line, and makes that line durable: it is shown from
+/// now on.
+///
+/// A process that was killed may have left it unsynced. A process whose sync failed may have left it in the system's
+/// cache alone, where it counts as clean, so that no sync writes it before it is written again.
+fn go_on(path: &Path, last: &Range<u64>) -> io::Result<File> {
+    let mut file = private_options().read(true).write(true).open(path)?;
+    if file.metadata()?.len() != last.end {
+        file.set_len(last.end)?;
+    }
+    let mut line = Vec::new();
+    file.seek(SeekFrom::Start(last.start))?;
+    (&file).take(last.end - last.start).read_to_end(&mut line)?;
+    file.seek(SeekFrom::Start(last.start))?;
+    file.write_all(&line)?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 /// The segments that have groups, and the one that is written.

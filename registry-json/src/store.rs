@@ -113,14 +113,18 @@ impl JsonStore {
             snapshot,
             snapshot_bytes,
             log_bytes,
-            end,
+            end: (segment, end),
         } = loaded;
         let files = is_writable.then(|| {
             sync_folder(BACKEND, &folder)?;
             sync_parent(BACKEND, &folder)?;
             Ok(Files {
                 facts,
-                log: Writer::open(&folder, end.0, end.1)?,
+                log: Writer::open(
+                    &folder,
+                    segment,
+                    index.last_line(segment).unwrap_or(end..end),
+                )?,
                 end: state.head.last,
                 snapshot_bytes,
                 log_bytes,

@@ -6,11 +6,13 @@
 //!    removed before sled opens.
 //! 3. `conf` is written in two writes: a torn one is refused although sled can write it anew. One whose checksum is
 //!    wrong is removed.
+//! 4. It goes on behind whatever it can read of its log: what a failed sync left in the system's cache alone is written
+//!    again before it opens.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use registry_core::durable::{rename_durably, sync_folder, sync_parent, temporary_path};
@@ -19,11 +21,62 @@ use registry_core::{Result, StoreError, private_options};
 use crate::error;
 use crate::store::BACKEND;
 
+/// In the folder since a sync failed. It need not last: a restart of the system ends what it tells of.
+const UNSYNCED: &str = "unsynced";
+/// Bytes that are read and written again at a time.
+const CHUNK_BYTES: usize = 1024 * 1024;
 /// A settings file of so many bytes or fewer is written anew by sled itself.
 const CONF_BYTES_MIN: usize = 8;
 
-/// Removes what sled stumbles over. Only under the lock of the path.
+/// Notes that a sync failed, for who opens the store next.
+pub(crate) fn distrust(folder: &Path) {
+    let path = folder.join(UNSYNCED);
+    let noted = private_options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path);
+    if let Err(error) = noted {
+        tracing::warn!(path = %path.display(), %error, "a failed sync could not be noted");
+    }
+}
+
+/// Writes everything again where a sync failed. The system takes the pages of a failed sync for clean: they can be read,
+/// and no later sync writes them.
+fn write_again(folder: &Path) -> Result<()> {
+    let mark = folder.join(UNSYNCED);
+    if !mark.exists() {
+        return Ok(());
+    }
+    tracing::warn!(path = %folder.display(), "a sync of the store failed, and its files are written again");
+    let blobs = list(&folder.join("blobs"))?;
+    for (path, _) in list(folder)?.into_iter().chain(blobs) {
+        if path.is_file() && path != mark {
+            let written = write_file_again(&path);
+            written.map_err(|error| StoreError::io(BACKEND, "write again", &path, error))?;
+        }
+    }
+    remove(&mark)
+}
+
+fn write_file_again(path: &Path) -> io::Result<()> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return file.sync_all();
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(&chunk[..read])?;
+        offset += read as u64;
+    }
+}
+
+/// Removes what sled stumbles over, and makes durable what it will read. Only under the lock of the path.
 pub(crate) fn clear_leftovers(folder: &Path) -> Result<()> {
+    write_again(folder)?;
     for (path, name) in list(folder)? {
         if name.starts_with("snap.") && name.ends_with(".generating") {
             remove(&path)?;

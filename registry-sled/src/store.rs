@@ -17,7 +17,7 @@ use registry_core::{
 
 use crate::batch::{Batch, put_note, sweep};
 use crate::config::SledConfig;
-use crate::disk::Disk;
+use crate::disk::{Disk, distrust};
 use crate::error;
 use crate::open::{Engine, load};
 use crate::rescue::flush;
@@ -85,7 +85,7 @@ impl SledStore {
         let engine = Engine::open(&config)?;
         let (head, recent) = load(&engine.trees, &engine.stamp)?;
         let writer = is_writable.then(|| {
-            let mut disk = Disk::open(&config.path)?;
+            let mut disk = Disk::open(&config.path).inspect_err(|_| distrust(&config.path))?;
             sweep(&engine.trees, &head, || make_durable(&mut disk, &engine))?;
             Ok(WriterState {
                 disk,
@@ -405,11 +405,15 @@ impl Inner {
 }
 
 fn make_durable(disk: &mut Disk, engine: &Engine) -> Result<()> {
+    let path = &engine.trees.path;
     // New blobs first: a message that names one without it would be dropped alone, out of its transaction.
-    disk.settle()?;
-    flush(&engine.database)
-        .map_err(|error| error::engine(&engine.trees.path, "flush sled", error))?;
-    disk.sync()
+    let settled = disk.settle();
+    let flushed = settled.and_then(|()| {
+        let flushed = flush(&engine.database);
+        flushed.map_err(|error| error::engine(path, "flush sled", error))
+    });
+    let synced = flushed.and_then(|()| disk.sync());
+    synced.inspect_err(|_| distrust(path))
 }
 
 #[async_trait]

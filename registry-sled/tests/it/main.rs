@@ -75,6 +75,25 @@ fn torn_settings_are_written_anew() {
 }
 
 #[test]
+fn store_is_whole_after_a_noted_sync_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let store = open(&path);
+    let mut large = ServiceEntry::new("large", "1");
+    large.depends_on = (0..1000).map(|number| format!("{number:0>200}")).collect();
+    block_on(store.commit(vec![put(large.clone())])).unwrap();
+    fill(&store, 0);
+    block_on(store.close()).unwrap();
+    let note = path.join("unsynced");
+    fs::write(&note, "").unwrap();
+    let store = open(&path);
+    assert!(!note.exists());
+    let found = block_on(store.get(&Key::service("large").unwrap())).unwrap();
+    assert_eq!(found.unwrap().image.as_service(), Some(&large));
+    assert!(block_on(store.verify()).unwrap().is_clean());
+}
+
+#[test]
 fn missing_log_of_sled_is_never_replaced_by_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.sled");

@@ -1,7 +1,7 @@
 //! The process that looks at what is left: a fresh one, as after a reboot.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
@@ -151,10 +151,16 @@ type Log = BTreeMap<Revision, (Shown, Hash)>;
 
 async fn read_log(store: &dyn RegistryStore, head: &Head) -> Result<Log, Problem> {
     let mut log = Log::new();
+    // A commit that is sent again, since its answer was lost, is still one commit.
+    let mut ids = BTreeSet::new();
     let mut pages = LogPages::new(store, head.compacted.revision, head.revision());
     while let Some(page) = pages.next().await.map_err(half)? {
         for entry in &page.entries {
-            log.insert(entry.commit.revision, (Shown::of(entry), entry.hash));
+            let shown = Shown::of(entry);
+            if !ids.insert(entry.commit.id) {
+                return Err((Verdict::Wrong, format!("{shown} was committed before")));
+            }
+            log.insert(entry.commit.revision, (shown, entry.hash));
         }
     }
     Ok(log)
@@ -192,8 +198,13 @@ fn follow(check: &Check, head: &Head, log: &Log) -> Result<Ledger, Problem> {
         return Err((Verdict::Lost, detail));
     }
     let mut shown: BTreeMap<Revision, &Shown> = BTreeMap::new();
-    for shown_now in &check.shown {
-        shown.insert(shown_now.revision, shown_now);
+    for now in &check.shown {
+        if let Some(before) = shown.insert(now.revision, now)
+            && before != now
+        {
+            let detail = format!("{before} was shown, and {now}");
+            return Err((Verdict::Wrong, detail));
+        }
     }
     let mut ledger = check.ledger.clone();
     let mut revision = known.revision;

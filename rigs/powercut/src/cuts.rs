@@ -1,6 +1,7 @@
 //! Power cuts at random operations, in series on one disk, so that they land inside recoveries, too.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -9,18 +10,27 @@ use harness::backends::Backend;
 use crate::check::{Check, Checked, Verdict};
 use crate::disk::{Image, Model, Operation, Plan, Survival, Volume};
 use crate::ledger::Ledger;
+use crate::process::Outcome;
 use crate::report::{Counts, Finding, Report, Row};
-use crate::rig::{Outcome, Rig};
+use crate::rig::{Rig, Takeover};
 use crate::script::{Scenario, Script};
 use crate::worker::{Task, Work};
 
 /// Cuts on one disk before a fresh one is taken.
-const SERIES: std::ops::RangeInclusive<u64> = 8..=20;
+const SERIES: RangeInclusive<u64> = 8..=20;
 
 /// Operations of a process that recovers.
-const RECOVERY: std::ops::RangeInclusive<u64> = 1..=10;
+const RECOVERY: RangeInclusive<u64> = 1..=10;
 /// Those, and the first commits after them.
-const RECOVERY_AND_COMMITS: std::ops::RangeInclusive<u64> = 1..=60;
+const RECOVERY_AND_COMMITS: RangeInclusive<u64> = 1..=60;
+/// Operations of a process that takes a store over: it recovers, and makes its socket.
+const TAKEOVER: RangeInclusive<u64> = 1..=20;
+/// Those, and the first commits after them.
+const TAKEOVER_AND_COMMITS: RangeInclusive<u64> = 1..=160;
+/// Replies to the one that takes over before the owner is killed.
+const REPLIES: RangeInclusive<usize> = 1..=30;
+/// Commands of each client of an owner: it is killed long before.
+const OWNER_STEPS: usize = 100_000;
 
 /// The circumstances of a series of cuts.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +120,7 @@ impl<'a> Stage<'a> {
             Scenario::Migrate => Task::Migrate {
                 to: self.path("migrated"),
             },
+            Scenario::Takeover => Task::Share { first_client: 0 },
             _ => Task::Commit,
         }
     }
@@ -189,6 +200,18 @@ struct Series<'a> {
     ledger: Ledger,
 }
 
+/// What was done up to a cut.
+struct Run {
+    operation: u64,
+    volume: Volume,
+    /// What the worker did under which the power was cut, with what those before it told of.
+    outcome: Outcome,
+    /// What is wrong with a worker.
+    failure: Option<String>,
+    /// Each may have had a command under way.
+    clients: usize,
+}
+
 /// One cut and what was left.
 struct Cut {
     operation: u64,
@@ -221,61 +244,121 @@ impl<'a> Series<'a> {
         }
     }
 
-    fn work(&mut self, ledger: &Ledger) -> Work {
+    fn work(&mut self) -> Work {
         let task = self.stage.task(self.case.scenario);
         let seed = self.rng.u64(..u64::MAX / 2);
-        self.stage.work(&self.start.script, seed, ledger, task)
+        self.stage
+            .work(&self.start.script, seed, &self.ledger, task)
     }
 
-    /// Runs a worker until the power is cut, and looks what is left.
+    /// Runs workers until the power is cut, and looks what is left.
     fn cut(&mut self, plan: Plan) -> Result<Cut> {
+        let run = match self.case.scenario {
+            Scenario::Recover => self.recover(plan)?,
+            Scenario::Takeover => self.take_over(plan)?,
+            _ => self.work_until(plan)?,
+        };
+        let crash = run.volume.crash(self.case.survival, &mut self.rng);
+        let check = Check {
+            in_flight_max: run.clients as u64,
+            migration: match self.stage.task(self.case.scenario) {
+                Task::Migrate { to } => Some((to, run.outcome.migrated)),
+                _ => None,
+            },
+            ..self
+                .stage
+                .check(&self.start.script, &self.ledger, &run.outcome)
+        };
+        let mut checked = self.stage.rig.check(crash.clone(), &check)?;
+        if let (Verdict::Sound, Some(failure)) = (checked.verdict, run.failure) {
+            checked.verdict = Verdict::Unopenable;
+            checked.detail = failure;
+        }
+        Ok(Cut {
+            operation: run.operation,
+            crash,
+            checked,
+        })
+    }
+
+    /// One worker, under which the power is cut.
+    fn work_until(&mut self, plan: Plan) -> Result<Run> {
+        let operation = plan.halt_at.unwrap_or_default();
+        let volume = Volume::new(self.image.clone(), self.case.model, plan);
+        let (volume, outcome) = self.stage.rig.work(volume, &self.work())?;
+        Ok(self.run(operation, volume, outcome))
+    }
+
+    fn run(&self, operation: u64, volume: Volume, outcome: Outcome) -> Run {
+        Run {
+            operation,
+            volume,
+            failure: outcome.failure(),
+            clients: self.start.script.clients,
+            outcome,
+        }
+    }
+
+    /// A worker that is killed, and another one that recovers, under which the power is cut.
+    fn recover(&mut self, plan: Plan) -> Result<Run> {
         let mut plan = plan;
-        if self.case.scenario == Scenario::Recover && self.rng.u8(..3) == 0 {
+        if self.rng.u8(..3) == 0 {
             // The first one is killed while it makes the store.
             self.image = Image::empty();
             self.ledger = Ledger::default();
             plan.halt_at = Some(self.rng.u64(RECOVERY_AND_COMMITS));
         }
-        let mut volume = Volume::new(self.image.clone(), self.case.model, plan.clone());
-        let mut earlier = Outcome::default();
-        let mut operation = plan.halt_at.unwrap_or_default();
-        if self.case.scenario == Scenario::Recover {
-            // The first one is killed, and the power is cut under the one that recovers.
-            let work = self.work(&self.ledger.clone());
-            (volume, earlier) = self.stage.rig.work(volume, &work)?;
-            operation = if self.rng.bool() {
-                self.rng.u64(RECOVERY)
-            } else {
-                self.rng.u64(RECOVERY_AND_COMMITS)
-            };
-            volume.resume(Plan {
+        let volume = Volume::new(self.image.clone(), self.case.model, plan.clone());
+        let (mut volume, earlier) = self.stage.rig.work(volume, &self.work())?;
+        let operation = self.either(RECOVERY, RECOVERY_AND_COMMITS);
+        volume.resume(Plan {
+            halt_at: Some(operation),
+            ..plan
+        });
+        let (volume, mut outcome) = self.stage.rig.work(volume, &self.work())?;
+        outcome.shown.splice(..0, earlier.shown);
+        Ok(self.run(operation, volume, outcome))
+    }
+
+    /// Two workers on one store: its owner is killed, and the power is cut under the one that takes it over.
+    fn take_over(&mut self, plan: Plan) -> Result<Run> {
+        let operation = self.either(TAKEOVER, TAKEOVER_AND_COMMITS);
+        let (owner, heir) = (self.work(), self.work());
+        let clients = self.start.script.clients;
+        let takeover = Takeover {
+            owner: Work {
+                script: Script {
+                    steps: OWNER_STEPS,
+                    ..owner.script
+                },
+                ..owner
+            },
+            heir: Work {
+                task: Task::Share {
+                    first_client: clients,
+                },
+                ..heir
+            },
+            replies: self.rng.usize(REPLIES),
+            plan: Plan {
                 halt_at: Some(operation),
                 ..plan
-            });
-        }
-        let work = self.work(&self.ledger.clone());
-        let (volume, mut outcome) = self.stage.rig.work(volume, &work)?;
-        let crash = volume.crash(self.case.survival, &mut self.rng);
-        let migrated = outcome.migrated;
-        let failure = outcome.failure();
-        outcome.shown.splice(..0, earlier.shown);
-        let check = Check {
-            migration: match &work.task {
-                Task::Migrate { to } => Some((to.clone(), migrated)),
-                _ => None,
             },
-            ..self.stage.check(&self.start.script, &self.ledger, &outcome)
         };
-        let mut checked = self.stage.rig.check(crash.clone(), &check)?;
-        if let (Verdict::Sound, Some(failure)) = (checked.verdict, failure) {
-            checked.verdict = Verdict::Unopenable;
-            checked.detail = failure;
-        }
-        Ok(Cut {
-            operation,
-            crash,
-            checked,
+        let volume = Volume::new(self.image.clone(), self.case.model, Plan::default());
+        let (volume, [owner, mut heir]) = self.stage.rig.take_over(volume, takeover)?;
+        heir.shown.splice(..0, owner.shown.iter().cloned());
+        Ok(Run {
+            failure: owner.failure().or_else(|| heir.failure()),
+            // Those of the owner were under way at the kill.
+            clients: 2 * clients,
+            ..self.run(operation, volume, heir)
         })
+    }
+
+    fn either(&mut self, one: RangeInclusive<u64>, other: RangeInclusive<u64>) -> u64 {
+        let range = if self.rng.bool() { one } else { other };
+        self.rng.u64(range)
     }
 
     /// Goes on with the disk as the cut left it, or with a fresh one where the scenario is over on this one.
@@ -372,7 +455,10 @@ pub(crate) fn run_positions(
     let (image, ledger) = stage.prepare(Some((script.clone(), Task::Commit)))?;
     let start = stage.rehearse(image, ledger, script, Task::Commit)?;
     for position in 1..=start.history.len() as u64 {
-        let case = cases(position);
+        let case = Case {
+            scenario: Scenario::Commit,
+            ..cases(position)
+        };
         let row = Row {
             scenario: "every_position".to_owned(),
             ..case.row()

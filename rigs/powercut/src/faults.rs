@@ -7,8 +7,9 @@ use harness::backends::Backend;
 use crate::check::{Checked, Verdict};
 use crate::cuts::{Stage, Start, name};
 use crate::disk::{Fault, Image, Model, Operation, Plan, Survival, Volume};
+use crate::process::Outcome;
 use crate::report::{Finding, Report, Row};
-use crate::rig::{Outcome, Rig};
+use crate::rig::Rig;
 use crate::script::{Scenario, Script};
 use crate::worker::Task;
 
@@ -87,7 +88,32 @@ impl Trial<'_> {
             }
             self.conclude(when, &checked, &image, report)?;
         }
-        Ok(())
+        self.go_on(volume, outcome, report)
+    }
+
+    /// Opens the store again without a restart of the system, commits on, and cuts the power.
+    fn go_on(&self, mut volume: Volume, earlier: Outcome, report: &mut Report) -> Result<()> {
+        let Start { ledger, script, .. } = self.start;
+        volume.resume(Plan::default());
+        let seed = self.seed.wrapping_add(1);
+        let work = self.stage.work(script, seed, ledger, Task::Commit);
+        let (volume, mut outcome) = self.stage.rig.work(volume, &work)?;
+        let mut rng = fastrand::Rng::with_seed(self.seed);
+        let image = volume.crash(Survival::Drop, &mut rng);
+        let failure = outcome.failure();
+        outcome.shown.splice(..0, earlier.shown);
+        outcome.refused = earlier.refused;
+        let check = self.stage.check(script, ledger, &outcome);
+        let mut checked = self.stage.rig.check(image.clone(), &check)?;
+        if let (Verdict::Sound, Some(failure)) = (checked.verdict, failure) {
+            checked = Checked::failed(Verdict::Unopenable, failure);
+        }
+        self.conclude(
+            "opened again, and after a power cut later on",
+            &checked,
+            &image,
+            report,
+        )
     }
 
     fn conclude(

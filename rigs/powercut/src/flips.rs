@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{Verdict, describe};
 use crate::ledger::Ledger;
 use crate::report::{Finding, Report, Row, copy_folder};
-use crate::rig::{Kill, Part, Rig};
+use crate::rig::{Part, Rig};
 use crate::script::{Scenario, Script};
 use crate::worker::{Task, Work, location};
 
@@ -185,7 +185,7 @@ fn prepare(rig: &Rig, backend: Backend, seed: u64) -> Result<Subject> {
         known: ledger.last.revision,
         task: Task::Commit,
     };
-    let outcome = rig.work_and_kill(&work, Kill::Halt)?;
+    let outcome = rig.work_and_kill(&work, |_| false)?;
     ensure!(outcome.is_done, "prepare a store: {}", outcome.complaint);
     let mut files = Vec::new();
     list(&folder, Path::new(""), &mut files)?;

@@ -6,7 +6,7 @@ use harness::backends::Backend;
 use crate::check::{Check, Verdict};
 use crate::ledger::Ledger;
 use crate::report::{Finding, Report, Row};
-use crate::rig::{Kill, Rig};
+use crate::rig::Rig;
 use crate::script::{Scenario, Script};
 use crate::worker::{Task, Work};
 
@@ -48,7 +48,7 @@ pub(crate) fn run(
             task: Task::Commit,
         };
         let most = rng.usize(1..=script.clients * script.steps);
-        let outcome = rig.work_and_kill(&work, Kill::Shown(most))?;
+        let outcome = rig.work_and_kill(&work, |told| told.shown.len() >= most)?;
         let failure = outcome.failure();
         let check = Check {
             backend: backend.to_string(),

@@ -13,6 +13,7 @@ mod kills;
 mod ledger;
 mod mount;
 mod options;
+mod process;
 mod report;
 mod rig;
 mod script;
@@ -48,5 +49,9 @@ fn play() -> Result<()> {
         Part::Work(work) => worker::run(&work),
         Part::Check(check) => check::run(&check),
         Part::Look(look) => flips::look(&look),
+        Part::Clear(folder) => {
+            rig::clear(&folder);
+            Ok(())
+        }
     }
 }

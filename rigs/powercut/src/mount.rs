@@ -16,7 +16,7 @@ use fuser::{
 use rustix::mount::UnmountFlags;
 
 use crate::disk::{Image, Inode, Kind, Model, Plan, ROOT, Refusal, Volume};
-use crate::rig::Event;
+use crate::process::Event;
 
 /// How long the kernel may remember what it was told: nobody else changes it.
 const TTL: Duration = Duration::from_secs(3600);
@@ -49,6 +49,11 @@ impl Mounted {
             point: point.to_path_buf(),
             volume,
         })
+    }
+
+    /// Does something to the volume; no operation comes in between.
+    pub(crate) fn with_volume<T>(&self, act: impl FnOnce(&mut Volume) -> T) -> T {
+        act(&mut lock(&self.volume))
     }
 
     /// Unmounts the volume and answers it. Every process that used it must have ended.
@@ -131,6 +136,7 @@ fn errno(refusal: Refusal) -> Errno {
         Refusal::Exists => Errno::EEXIST,
         Refusal::NotAFolder => Errno::ENOTDIR,
         Refusal::IsAFolder => Errno::EISDIR,
+        Refusal::IsASocket => Errno::ENXIO,
         Refusal::NotEmpty => Errno::ENOTEMPTY,
         Refusal::NoSpace => Errno::ENOSPC,
         Refusal::Io => Errno::EIO,
@@ -141,6 +147,7 @@ fn attributes(image: &Image, inode: Inode) -> Result<FileAttr, Refusal> {
     let (kind, size) = match image.kind(inode)? {
         Kind::File => (FileType::RegularFile, image.bytes(inode)?.len() as u64),
         Kind::Folder => (FileType::Directory, 0),
+        Kind::Socket => (FileType::Socket, 0),
     };
     let time = SystemTime::UNIX_EPOCH;
     Ok(FileAttr {
@@ -212,6 +219,24 @@ impl Filesystem for Files {
             attributes(volume.live()?, inode)
         });
         answer!(reply, done, found => reply.attr(&TTL, &found));
+    }
+
+    /// A socket is bound: nothing else is made in this way.
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _: u32,
+        reply: ReplyEntry,
+    ) {
+        if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::Socket {
+            return reply.error(Errno::EPERM);
+        }
+        let answer = self.create(request, parent, name, (Kind::Socket, mode & !umask));
+        answer!(reply, answer, found => reply.entry(&TTL, &found, Generation(0)));
     }
 
     fn mkdir(
@@ -359,6 +384,7 @@ impl Filesystem for Files {
         for (at, (name, (inode, kind))) in listed.iter().enumerate().skip(skipped) {
             let kind = match kind {
                 Ok(Kind::Folder) => FileType::Directory,
+                Ok(Kind::Socket) => FileType::Socket,
                 _ => FileType::RegularFile,
             };
             if reply.add(INodeNo(inode.0), at as u64 + 1, kind, name) {

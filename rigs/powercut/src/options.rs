@@ -72,7 +72,7 @@ struct Options {
     /// Cuts for each backend, over all scenarios, models and survivals asked for; 100 where nothing else is asked for.
     #[arg(long)]
     cuts: Option<u64>,
-    /// Where cuts land: commit, create, recover, compact, migrate, rewrite or all.
+    /// Where cuts land: commit, create, recover, compact, migrate, takeover, rewrite or all.
     #[arg(long, default_value = "commit")]
     scenario: Choice<Scenario>,
     /// What a sync makes durable: ext4, strict, sfr or all.

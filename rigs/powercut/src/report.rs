@@ -12,6 +12,9 @@ use serde::Serialize;
 use crate::check::Verdict;
 use crate::disk::Image;
 
+/// Longest detail of a finding, in bytes: the panic of an engine can have megabytes.
+const DETAIL_BYTES_MAX: usize = 4 * 1024;
+
 /// What a run was, for a row of the table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Row {
@@ -120,6 +123,7 @@ impl Report {
 
     /// Keeps and prints a finding, with the disk it was found on.
     pub(crate) fn find(&mut self, mut finding: Finding, image: Option<&Image>) -> Result<()> {
+        shorten(&mut finding.detail);
         if let Some(image) = image {
             let folder = kept_folder()?;
             image.export(&folder)?;
@@ -217,6 +221,19 @@ impl Report {
     }
 }
 
+/// Cuts a detail at its bound, and says so.
+fn shorten(detail: &mut String) {
+    let length = detail.len();
+    if length <= DETAIL_BYTES_MAX {
+        return;
+    }
+    let mut ends = (0..=DETAIL_BYTES_MAX).rev();
+    let end = ends.find(|end| detail.is_char_boundary(*end));
+    detail.truncate(end.unwrap_or_default());
+    let left_out = length - detail.len();
+    *detail = format!("{detail} ... and {left_out} bytes more");
+}
+
 /// A folder of the system's temporary folder that nobody removes.
 fn kept_folder() -> Result<PathBuf> {
     let folder = tempfile::Builder::new()
@@ -238,4 +255,22 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_details_are_cut_at_a_character() {
+        let whole = "\u{fc}".repeat(DETAIL_BYTES_MAX);
+        let mut detail = format!("a{whole}");
+        shorten(&mut detail);
+        let (kept, left_out) = detail.split_once(" ... ").unwrap();
+        assert_eq!(kept.len(), DETAIL_BYTES_MAX - 1);
+        assert_eq!(left_out, format!("and {} bytes more", DETAIL_BYTES_MAX + 2));
+        let mut short = "a".repeat(DETAIL_BYTES_MAX);
+        shorten(&mut short);
+        assert_eq!(short.len(), DETAIL_BYTES_MAX);
+    }
 }

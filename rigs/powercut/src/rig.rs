@@ -1,14 +1,13 @@
 //! The folder that everything happens in, and the processes that are started there.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use anyhow::{Context as _, Result};
-use registry_core::Anchor;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -16,15 +15,15 @@ use crate::check::{Check, Checked, Verdict};
 use crate::disk::{Image, Model, Plan, Volume};
 use crate::flips::Look;
 use crate::mount::{self, Mounted};
-use crate::told::{Shown, Told};
+use crate::process::{Event, Outcome, Process, SILENCE_MAX, read_complaint};
 use crate::worker::Work;
 
 /// How the folders of runs begin.
 const FOLDER_PREFIX: &str = "powercut-run-";
 /// Held as long as a run lives.
 const LOCK: &str = "lock";
-/// A process that is silent for so long hangs. Generous: it is no measure of speed.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// Where volumes are mounted.
+const MOUNT: &str = "mount";
 
 /// What a process of the rig is to do. It reads this from its standard input.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,54 +32,22 @@ pub(crate) enum Part {
     Work(Work),
     Check(Check),
     Look(Look),
+    /// Clears the folder of a run away. The input ends with the run, and the part is played then.
+    Clear(PathBuf),
 }
 
 /// The first argument of a process that plays a part.
 pub(crate) const PART_ARGUMENT: &str = "part";
 
-/// What the parent waits for.
+/// An owner of a store that is killed, and who takes the store over from it.
 #[derive(Debug)]
-pub(crate) enum Event {
-    /// A line of the worker.
-    Told(Told),
-    /// The worker's output ended.
-    Ended,
-    /// The operation came at which everything ends.
-    Halted,
-}
-
-/// When a worker is killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kill {
-    /// When its disk halts.
-    Halt,
-    /// After so many replies.
-    Shown(usize),
-}
-
-/// What a worker did and how it ended.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) shown: Vec<Shown>,
-    pub(crate) refused: Vec<String>,
-    pub(crate) broken: Vec<String>,
-    pub(crate) migrated: Option<Anchor>,
-    pub(crate) is_done: bool,
-    pub(crate) was_killed: bool,
-    pub(crate) hangs: bool,
-    /// What it wrote to its standard error.
-    pub(crate) complaint: String,
-}
-
-impl Outcome {
-    /// What is wrong where the worker ended before it was done and nobody killed it.
-    pub(crate) fn failure(&self) -> Option<String> {
-        if self.hangs {
-            return Some(format!("the worker hangs: {}", self.complaint));
-        }
-        let has_failed = !self.is_done && !self.was_killed;
-        has_failed.then(|| format!("the worker failed: {}", self.complaint))
-    }
+pub(crate) struct Takeover {
+    pub(crate) owner: Work,
+    pub(crate) heir: Work,
+    /// The owner is killed after so many replies to the heir.
+    pub(crate) replies: usize,
+    /// What becomes of the operations from the kill on.
+    pub(crate) plan: Plan,
 }
 
 /// A folder with a place to mount at.
@@ -90,6 +57,8 @@ pub(crate) struct Rig {
     program: PathBuf,
     // Held while the folder is in use.
     _lock: File,
+    // Waits for the end of this process, however it ends.
+    _cleaner: Child,
 }
 
 impl Rig {
@@ -99,11 +68,13 @@ impl Rig {
         let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir()?;
         let lock = File::create(folder.path().join(LOCK))?;
         lock.lock()?;
-        fs::create_dir(folder.path().join("mount"))?;
+        fs::create_dir(folder.path().join(MOUNT))?;
+        let program = std::env::current_exe()?;
         Ok(Self {
-            folder,
-            program: std::env::current_exe()?,
             _lock: lock,
+            _cleaner: start_cleaner(&program, folder.path())?,
+            folder,
+            program,
         })
     }
 
@@ -119,63 +90,74 @@ impl Rig {
 
     /// Where volumes are mounted.
     pub(crate) fn point(&self) -> PathBuf {
-        self.folder.path().join("mount")
+        self.folder.path().join(MOUNT)
     }
 
     /// Runs a worker on a volume until it is done or the volume halts, and kills it then.
     pub(crate) fn work(&self, volume: Volume, work: &Work) -> Result<(Volume, Outcome)> {
-        let (events, waiting) = mpsc::channel();
-        let mounted = Mounted::new(volume, &self.point(), Some(events.clone()))?;
-        let outcome = self.run(work, (events, &waiting), Kill::Halt);
+        let events = mpsc::channel();
+        let mounted = Mounted::new(volume, &self.point(), Some(events.0.clone()))?;
+        let outcome = self.start_worker(work, events).and_then(Process::finish);
         Ok((mounted.unmount()?, outcome?))
     }
 
-    /// Runs a worker on a real folder and kills it.
-    pub(crate) fn work_and_kill(&self, work: &Work, kill: Kill) -> Result<Outcome> {
-        let (events, waiting) = mpsc::channel();
-        self.run(work, (events, &waiting), kill)
-    }
-
-    fn run(
+    /// Runs a worker on a real folder, and kills it once it told of enough.
+    pub(crate) fn work_and_kill(
         &self,
         work: &Work,
-        (events, waiting): (Sender<Event>, &Receiver<Event>),
-        kill: Kill,
+        is_enough: impl Fn(&Outcome) -> bool,
     ) -> Result<Outcome> {
-        let mut child = self.start(&Part::Work(work.clone()))?;
-        let output = child.stdout.take().context("its output is a pipe")?;
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // A killed process may leave half a line.
-                if let Ok(told) = serde_json::from_str(&line) {
-                    let _ = events.send(Event::Told(told));
-                }
-            }
-            let _ = events.send(Event::Ended);
-        });
-        let mut outcome = Outcome::default();
-        loop {
-            let must_die = match waiting.recv_timeout(SILENCE_MAX) {
-                Ok(Event::Ended) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(Event::Halted) => true,
-                Ok(Event::Told(told)) => {
-                    outcome.take(told);
-                    matches!(kill, Kill::Shown(most) if outcome.shown.len() >= most)
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    outcome.hangs = true;
-                    true
-                }
-            };
-            if must_die {
-                outcome.was_killed = true;
-                child.kill()?;
-            }
+        let mut worker = self.start_worker(work, mpsc::channel())?;
+        worker.follow(is_enough)?;
+        if !worker.has_ended() {
+            worker.kill()?;
         }
-        child.wait()?;
-        reader.join().expect("the reader does not panic");
-        outcome.complaint = self.complaint();
-        Ok(outcome)
+        worker.finish()
+    }
+
+    /// Runs two workers on the store of a volume, kills its owner, and the other one where the volume halts. Answers
+    /// what the owner did, and what the other one did.
+    pub(crate) fn take_over(
+        &self,
+        volume: Volume,
+        takeover: Takeover,
+    ) -> Result<(Volume, [Outcome; 2])> {
+        let events = mpsc::channel();
+        let mounted = Mounted::new(volume, &self.point(), Some(events.0.clone()))?;
+        let outcomes = self.take_over_on(&mounted, takeover, events);
+        Ok((mounted.unmount()?, outcomes?))
+    }
+
+    fn take_over_on(
+        &self,
+        mounted: &Mounted,
+        takeover: Takeover,
+        events: (Sender<Event>, Receiver<Event>),
+    ) -> Result<[Outcome; 2]> {
+        let mut owner = self.start_worker(&takeover.owner, mpsc::channel())?;
+        owner.follow(|owner| owner.replies.is_some())?;
+        let mut heir = self.start_worker(&takeover.heir, events)?;
+        heir.follow(|heir| heir.replies >= Some(takeover.replies))?;
+        // The disk stands still between the kill and the count: what comes after was under way.
+        mounted.with_volume(|volume| {
+            volume.resume(takeover.plan);
+            // One that ended by itself did not do its part.
+            if owner.is_alive()? {
+                owner.kill()?;
+            }
+            anyhow::Ok(())
+        })?;
+        let heir = heir.finish()?;
+        Ok([owner.finish()?, heir])
+    }
+
+    fn start_worker(
+        &self,
+        work: &Work,
+        events: (Sender<Event>, Receiver<Event>),
+    ) -> Result<Process> {
+        let (child, complaint) = self.start(&Part::Work(work.clone()))?;
+        Process::new(child, complaint, events)
     }
 
     /// Looks in a fresh process at what is left on a disk. The disk itself stays as it is.
@@ -191,14 +173,14 @@ impl Rig {
     pub(crate) fn check_folder(&self, check: &Check) -> Result<Checked> {
         let (output, ended) = self.ask(&Part::Check(check.clone()))?;
         Ok(serde_json::from_slice(&output).unwrap_or_else(|_| {
-            let detail = format!("the check {ended}: {}", self.complaint());
+            let detail = format!("the check {ended}");
             Checked::failed(Verdict::Unopenable, detail)
         }))
     }
 
-    /// Runs a process to its end, and answers what it printed and how it ended.
+    /// Runs a process to its end, and answers what it printed and how it ended, with its complaint.
     pub(crate) fn ask(&self, part: &Part) -> Result<(Vec<u8>, String)> {
-        let mut child = self.start(part)?;
+        let (mut child, mut complaint) = self.start(part)?;
         let mut output = child.stdout.take().context("its output is a pipe")?;
         let (sender, waiting) = mpsc::channel();
         let reader = std::thread::spawn(move || {
@@ -214,38 +196,23 @@ impl Rig {
         }
         let status = child.wait()?;
         let answer = reader.join().expect("the reader does not panic");
-        Ok((answer, ending(hangs, status)))
+        let complaint = read_complaint(&mut complaint);
+        Ok((answer, format!("{}: {complaint}", ending(hangs, status))))
     }
 
-    fn start(&self, part: &Part) -> Result<Child> {
+    /// Starts a process, and answers it with its standard error.
+    fn start(&self, part: &Part) -> Result<(Child, File)> {
+        let complaint = tempfile::tempfile_in(self.folder.path())?;
         let mut child = Command::new(&self.program)
             .arg(PART_ARGUMENT)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(File::create(self.folder.path().join("stderr"))?)
+            .stderr(complaint.try_clone()?)
             .spawn()
             .context("start a process of the rig")?;
         let mut input = child.stdin.take().context("its input is a pipe")?;
         input.write_all(&serde_json::to_vec(part)?)?;
-        Ok(child)
-    }
-
-    fn complaint(&self) -> String {
-        let text = fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default();
-        text.trim().chars().take(2000).collect()
-    }
-}
-
-impl Outcome {
-    fn take(&mut self, told: Told) {
-        match told {
-            Told::Opened(_) => {}
-            Told::Shown(shown) => self.shown.push(shown),
-            Told::Refused(refusal) => self.refused.push(refusal),
-            Told::Broken(promise) => self.broken.push(promise),
-            Told::Migrated(head) => self.migrated = Some(head),
-            Told::Done => self.is_done = true,
-        }
+        Ok((child, complaint))
     }
 }
 
@@ -256,16 +223,36 @@ fn ending(hangs: bool, status: ExitStatus) -> String {
     format!("ended with {status}")
 }
 
-/// Unmounts and removes the folders of runs that were killed.
+/// Clears the folders of ended runs away, which nobody else did.
 fn clear_leftovers(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for folder in entries.map(|entry| entry.path()) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let is_free = || File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
         if name.starts_with(FOLDER_PREFIX) && is_free() {
-            // Nothing is mounted there where the run ended between two cuts.
-            let _ = mount::unmount(&folder.join("mount"));
-            let _ = fs::remove_dir_all(&folder);
+            clear(&folder);
         }
     }
+}
+
+/// Unmounts what a run left mounted, and removes its folder.
+pub(crate) fn clear(folder: &Path) {
+    // Nothing is mounted there where the run ended between two cuts, and nothing is there where it ended well.
+    let _ = mount::unmount(&folder.join(MOUNT));
+    let _ = fs::remove_dir_all(folder);
+}
+
+/// Starts a process that clears a folder away once this one has ended.
+fn start_cleaner(program: &Path, folder: &Path) -> Result<Child> {
+    let mut child = Command::new(program)
+        .arg(PART_ARGUMENT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        // What a terminal interrupts is the run, not this.
+        .process_group(0)
+        .spawn()
+        .context("start the process that clears away")?;
+    let input = child.stdin.as_mut().context("its input is a pipe")?;
+    input.write_all(&serde_json::to_vec(&Part::Clear(folder.to_path_buf()))?)?;
+    Ok(child)
 }

@@ -23,6 +23,9 @@ pub(crate) enum Scenario {
     Compact,
     /// A migration from one store to another on the same disk.
     Migrate,
+    /// The moments after the owner of a shared store was killed in the middle of a commit: another opener takes it
+    /// over, sends what was under way again, and goes on.
+    Takeover,
     /// What a backend rewrites now and then: a snapshot, a fold, a checkpoint.
     Rewrite,
 }
@@ -53,6 +56,7 @@ impl Scenario {
             Self::Commit | Self::Migrate => small,
             Self::Create => Script { steps: 1, ..small },
             Self::Recover => Script { steps: 6, ..small },
+            Self::Takeover => Script { steps: 40, ..small },
             Self::Compact => Script {
                 compact_after: 4,
                 ..small

@@ -45,8 +45,8 @@ impl fmt::Display for Shown {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Told {
-    /// The store is open, and its head is this.
-    Opened(Anchor),
+    /// The store is open, and what it shows was told. Commits from here on are replies.
+    Opened,
     /// A commit is durable.
     Shown(Shown),
     /// A call was answered with an error.

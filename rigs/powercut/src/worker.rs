@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use futures_lite::future::block_on;
 use harness::backends::{Backend, OpenOptions};
-use harness::store::{Location, Source, migrate};
+use harness::store::{Claim, Location, Opened, Source, migrate};
 use registry_core::engine::{
     Action, Context, EngineConfig, Expect, Registry, RegistryError, Reply,
 };
@@ -27,6 +27,8 @@ const ACTOR: &str = "powercut";
 const NAMES: usize = 5;
 /// Commands that are tried after one was refused.
 const TRIES_AFTER_REFUSAL: usize = 3;
+/// Times that a process with a shared store asks again where no owner answered in time: a slow machine is no finding.
+const RETRIES_MAX: usize = 20;
 
 /// What one process does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +54,11 @@ pub(crate) enum Task {
     Insist,
     /// Runs the script, and ends without closing the store.
     Leave,
+    /// Runs the script on a store that other processes have open, too, and asks again where nobody answers.
+    Share {
+        /// Number of its first client: no other process has clients of these numbers.
+        first_client: usize,
+    },
     /// Migrates the store.
     Migrate {
         /// The target.
@@ -76,6 +83,12 @@ pub(crate) fn run(work: &Work) -> Result<()> {
             let store = location.open(&OpenOptions::default())?;
             commit(work, &store)?;
         }
+        Task::Share { .. } => {
+            let Opened { store, beside, .. } = share(&location)?;
+            // Ends with the store, or with this process. What it fails with, every call answers, too.
+            thread::spawn(|| block_on(beside.run()));
+            commit(work, &store)?;
+        }
         Task::Insist => match location.open(&OpenOptions::default()) {
             Ok(store) => {
                 if let Err(error) = commit(work, &store) {
@@ -91,6 +104,17 @@ pub(crate) fn run(work: &Work) -> Result<()> {
     Ok(())
 }
 
+/// Opens a shared store, again where its owner did not answer in time.
+fn share(location: &Location) -> registry_core::Result<Opened> {
+    let mut retries = RETRIES_MAX;
+    loop {
+        match block_on(location.share(Claim::Own, &OpenOptions::default())) {
+            Err(error) if error.is_retryable() && retries > 0 => retries -= 1,
+            opened => return opened,
+        }
+    }
+}
+
 /// The place of a store.
 pub(crate) fn location(backend: &str, path: &std::path::Path) -> Result<Location> {
     Ok(Location {
@@ -104,10 +128,15 @@ fn commit(work: &Work, store: &Arc<dyn RegistryStore>) -> Result<()> {
     let clock = Arc::new(SystemClock::new());
     let opening = Registry::open(Arc::clone(store), EngineConfig::default(), clock);
     let (registry, driver) = block_on(opening)?;
+    Told::Opened.tell()?;
     let answered = Answered::from(head);
+    let first_client = match work.task {
+        Task::Share { first_client } => first_client,
+        _ => 0,
+    };
     thread::scope(|scope| {
         let driving = scope.spawn(|| block_on(driver.run()));
-        let clients: Vec<_> = (0..work.script.clients)
+        let clients: Vec<_> = (first_client..first_client + work.script.clients)
             .map(|number| {
                 let mut client = Client::new(work, &registry, &**store, &answered, number);
                 scope.spawn(move || block_on(client.run()))
@@ -131,7 +160,6 @@ fn commit(work: &Work, store: &Arc<dyn RegistryStore>) -> Result<()> {
 /// Tells of the head, and of the commits after one: who sees them relies on them. Answers the head's revision.
 async fn tell_of_commits(store: &dyn RegistryStore, known: Revision) -> Result<Revision> {
     let head = store.head().await?;
-    Told::Opened(head.last).tell()?;
     let after = known.max(head.compacted.revision);
     let mut pages = LogPages::new(store, after, head.revision());
     while let Some(page) = pages.next().await? {
@@ -238,7 +266,7 @@ impl<'a> Client<'a> {
             is_changed,
             service,
             ..
-        } = self.registry.submit(action, context).await?;
+        } = self.submit(action, context).await?;
         if !is_changed {
             return Ok(self.answered.add(revision));
         }
@@ -256,6 +284,21 @@ impl<'a> Client<'a> {
         // A parent that is gone needs no more.
         let _ = Told::Shown(shown).tell();
         Ok(self.answered.add(revision))
+    }
+
+    /// Submits a command. Where others share the store, one without an answer is sent again, with its idempotency key.
+    async fn submit(&self, action: Action, context: Context) -> Result<Reply, RegistryError> {
+        let mut retries = match self.work.task {
+            Task::Share { .. } => RETRIES_MAX,
+            _ => 0,
+        };
+        loop {
+            let reply = self.registry.submit(action.clone(), context.clone()).await;
+            match reply {
+                Err(error) if error.is_retryable() && retries > 0 => retries -= 1,
+                reply => return reply,
+            }
+        }
     }
 
     fn action(&mut self, name: &str, is_there: bool, step: usize) -> Action {

@@ -1,6 +1,10 @@
 //! A short run on a mounted disk.
 
-use std::process::Command;
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 
@@ -44,4 +48,63 @@ fn bad_settings_are_seen() {
     for control in controls {
         assert!(control["failed"].as_u64().unwrap() > 0, "{control:#}");
     }
+}
+
+#[test]
+fn stores_survive_power_cuts_after_takeovers() {
+    for backend in ["json", "redb", "sled", "sqlite"] {
+        let options = [
+            "--backend",
+            backend,
+            "--scenario",
+            "takeover",
+            "--cuts",
+            "4",
+        ];
+        let Some((is_good, report)) = run(&options) else {
+            return;
+        };
+        assert!(is_good, "{report:#}");
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_mounted() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut rig = Command::new(env!("CARGO_BIN_EXE_powercut"))
+        .args(["--backend", "redb", "--cuts", "1000000"])
+        .env("TMPDIR", parent.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    if wait_for_mount(&mut rig, parent.path()) {
+        rig.kill().unwrap();
+    } else {
+        eprintln!("skipped: nothing was mounted");
+    }
+    // The process that clears away has it, too: it ends where both have ended.
+    let mut rest = String::new();
+    let errors = rig.stderr.as_mut().expect("it is a pipe");
+    errors.read_to_string(&mut rest).unwrap();
+    rig.wait().unwrap();
+    assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0, "{rest}");
+    assert!(!is_mounted_below(parent.path()));
+}
+
+/// Waits until a run has mounted a disk. Answers false where it ends before.
+fn wait_for_mount(rig: &mut Child, parent: &Path) -> bool {
+    while rig.try_wait().expect("it was started here").is_none() {
+        if is_mounted_below(parent) {
+            return true;
+        }
+        thread::yield_now();
+    }
+    false
+}
+
+fn is_mounted_below(parent: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let parent = parent.to_str().expect("the folder's name is text");
+    mounts.contains(parent)
 }

@@ -24,6 +24,7 @@ pub(crate) enum Refusal {
     Exists,
     NotAFolder,
     IsAFolder,
+    IsASocket,
     NotEmpty,
     NoSpace,
     Io,
@@ -34,6 +35,8 @@ pub(crate) enum Refusal {
 pub(crate) enum Kind {
     File,
     Folder,
+    /// A name at which processes meet. The kernel does the rest; nothing is stored.
+    Socket,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,7 @@ enum Content {
     /// Shared between images until one of them writes.
     File(Arc<Vec<u8>>),
     Folder(BTreeMap<OsString, Inode>),
+    Socket,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +85,7 @@ impl Image {
         let content = match kind {
             Kind::File => Content::File(Arc::default()),
             Kind::Folder => Content::Folder(BTreeMap::new()),
+            Kind::Socket => Content::Socket,
         };
         self.nodes.insert(inode, Node { content, mode });
         self.next = self.next.max(inode.0 + 1);
@@ -90,6 +95,7 @@ impl Image {
         match self.node(inode)?.content {
             Content::File(_) => Ok(Kind::File),
             Content::Folder(_) => Ok(Kind::Folder),
+            Content::Socket => Ok(Kind::Socket),
         }
     }
 
@@ -112,6 +118,7 @@ impl Image {
         match &self.node(inode)?.content {
             Content::File(bytes) => Ok(bytes),
             Content::Folder(_) => Err(Refusal::IsAFolder),
+            Content::Socket => Err(Refusal::IsASocket),
         }
     }
 
@@ -119,7 +126,7 @@ impl Image {
     pub(crate) fn names(&self, folder: Inode) -> Result<&BTreeMap<OsString, Inode>, Refusal> {
         match &self.node(folder)?.content {
             Content::Folder(names) => Ok(names),
-            Content::File(_) => Err(Refusal::NotAFolder),
+            Content::File(_) | Content::Socket => Err(Refusal::NotAFolder),
         }
     }
 
@@ -132,7 +139,7 @@ impl Image {
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&OsStr, Inode)> {
         let folders = self.nodes.values().filter_map(|node| match &node.content {
             Content::Folder(names) => Some(names),
-            Content::File(_) => None,
+            Content::File(_) | Content::Socket => None,
         });
         folders.flat_map(|names| names.iter().map(|(name, inode)| (&**name, *inode)))
     }
@@ -148,7 +155,7 @@ impl Image {
     pub(crate) fn file_mut(&mut self, inode: Inode) -> Option<&mut Vec<u8>> {
         match &mut self.nodes.get_mut(&inode)?.content {
             Content::File(bytes) => Some(Arc::make_mut(bytes)),
-            Content::Folder(_) => None,
+            Content::Folder(_) | Content::Socket => None,
         }
     }
 
@@ -156,7 +163,7 @@ impl Image {
     pub(crate) fn names_mut(&mut self, folder: Inode) -> Option<&mut BTreeMap<OsString, Inode>> {
         match &mut self.nodes.get_mut(&folder)?.content {
             Content::Folder(names) => Some(names),
-            Content::File(_) => None,
+            Content::File(_) | Content::Socket => None,
         }
     }
 
@@ -173,7 +180,7 @@ impl Image {
         self.nodes.retain(|inode, _| reached.contains(inode));
     }
 
-    /// Writes everything below the root into a folder of a real disk.
+    /// Writes everything below the root into a folder of a real disk, but for sockets.
     pub(crate) fn export(&self, to: &Path) -> io::Result<()> {
         self.export_folder(ROOT, to)
     }
@@ -184,7 +191,8 @@ impl Image {
             let path = to.join(name);
             match self.bytes(*inode) {
                 Ok(bytes) => fs::write(&path, bytes)?,
-                Err(_) => self.export_folder(*inode, &path)?,
+                Err(Refusal::IsAFolder) => self.export_folder(*inode, &path)?,
+                Err(_) => {}
             }
         }
         Ok(())

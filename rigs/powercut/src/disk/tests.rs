@@ -273,3 +273,28 @@ fn a_lie_is_answered_like_a_sync() {
         assert_ne!(dropped(&disk, "a"), Some(b"one".to_vec()), "{lie:?}");
     }
 }
+
+#[test]
+fn a_socket_is_a_name_that_moves_and_lasts() {
+    let mut disk = volume(Model::Strict);
+    let socket = disk.create(ROOT, name("a~"), Kind::Socket, 0o600).unwrap();
+    disk.rename((ROOT, name("a~")), (ROOT, name("a"))).unwrap();
+    disk.sync(ROOT).unwrap();
+    let image = disk.crash(Survival::Drop, &mut fastrand::Rng::with_seed(0));
+    assert_eq!(image.lookup(ROOT, name("a")), Ok(socket));
+    assert_eq!(image.kind(socket), Ok(Kind::Socket));
+    assert_eq!(image.bytes(socket), Err(Refusal::IsASocket));
+    disk.remove(ROOT, name("a"), Kind::File).unwrap();
+}
+
+#[test]
+fn a_kept_disk_is_without_its_sockets() {
+    let mut disk = volume(Model::Strict);
+    disk.create(ROOT, name("a"), Kind::Socket, 0o600).unwrap();
+    let b = file(&mut disk, "b");
+    write(&mut disk, b, 0, b"one");
+    let folder = tempfile::tempdir().unwrap();
+    disk.seen().export(folder.path()).unwrap();
+    assert!(!folder.path().join("a").exists());
+    assert_eq!(std::fs::read(folder.path().join("b")).unwrap(), b"one");
+}

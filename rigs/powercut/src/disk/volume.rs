@@ -237,7 +237,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Makes a file or a folder.
+    /// Makes a file, a folder or a socket.
     pub(crate) fn create(
         &mut self,
         folder: Inode,
@@ -407,9 +407,9 @@ fn place(folder: Inode, name: &OsStr) -> Place {
 /// Checks that a node may lose its name to one of a kind.
 fn check_replaceable(live: &Image, inode: Inode, kind: Kind) -> Result<(), Refusal> {
     match (live.kind(inode)?, kind) {
-        (Kind::Folder, Kind::File) => Err(Refusal::IsAFolder),
-        (Kind::File, Kind::Folder) => Err(Refusal::NotAFolder),
         (Kind::Folder, Kind::Folder) if !live.names(inode)?.is_empty() => Err(Refusal::NotEmpty),
+        (Kind::Folder, Kind::File | Kind::Socket) => Err(Refusal::IsAFolder),
+        (Kind::File | Kind::Socket, Kind::Folder) => Err(Refusal::NotAFolder),
         _ => Ok(()),
     }
 }
