@@ -48,7 +48,7 @@ fn run(settings: &Settings) -> Result<(), Failure> {
             ("owner to attached", owner, attached),
             ("attached to owner", attached, owner),
         ] {
-            let seen = visibility::measure(writer, watcher, settings.registrations)?;
+            let seen = visibility::measure(writer, watcher, what, settings.registrations)?;
             let early = seen.iter().filter(|delay| delay.is_zero()).count();
             let beside = format!("{early} told before the acknowledgement");
             print_row(backend.as_str(), what, seen, &beside);

@@ -24,24 +24,25 @@ pub(crate) struct Daemon {
 
 /// The daemon that owns the store and the one that attached to it; SQLite has no owner, and the first stands for it.
 pub(crate) struct Pair {
-    folder: TempDir,
-    backend: Backend,
-    program: PathBuf,
     /// The owner is the first, and is missing while the other takes over.
     daemons: Vec<Daemon>,
+    backend: Backend,
+    program: PathBuf,
+    // Removed after the daemons are gone: fields are dropped in order.
+    folder: TempDir,
 }
 
 impl Pair {
     /// Fills a store and starts both daemons on it.
     pub(crate) fn start(backend: Backend, settings: &Settings) -> Result<Self, Failure> {
         let mut pair = Self {
-            folder: tempfile::tempdir()?,
+            daemons: Vec::new(),
             backend,
             program: match &settings.daemon {
                 Some(program) => program.clone(),
                 None => built_beside()?,
             },
-            daemons: Vec::new(),
+            folder: tempfile::tempdir()?,
         };
         fill(&pair.path(), settings.records)?;
         pair.join()?;

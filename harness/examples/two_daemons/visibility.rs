@@ -11,22 +11,21 @@ use crate::pair::{connect, register};
 
 /// Longest pause between two registrations: they come while the daemons are busy and while they idle.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
-/// What the names of the registrations begin with.
-const PREFIX: &str = "visible-";
 
-/// Registers with one daemon and watches the other. Answers the time from each acknowledgement to the event, zero where
-/// the event came first.
+/// Registers new services with one daemon and watches the other. Answers the time from each acknowledgement to the event,
+/// zero where the event came first.
 ///
 /// # Errors
 /// A registration that is refused, a connection that ends.
 pub(crate) fn measure(
     writer: &str,
     watcher: &str,
+    prefix: &str,
     registrations: usize,
 ) -> Result<Vec<Duration>, Failure> {
-    let watching = smol::block_on(subscribe(watcher))?;
+    let watching = smol::block_on(subscribe(watcher, prefix))?;
     let told = thread::spawn(move || smol::block_on(watch(watching, registrations)));
-    let acknowledged = smol::block_on(write(writer, registrations))?;
+    let acknowledged = smol::block_on(write(writer, prefix, registrations))?;
     let told = told.join().map_err(|_| "the watcher panicked")??;
     let delays = acknowledged.into_iter().zip(told);
     Ok(delays
@@ -35,10 +34,10 @@ pub(crate) fn measure(
 }
 
 /// Subscribes to what comes after this moment.
-async fn subscribe(url: &str) -> Result<Connection, Failure> {
+async fn subscribe(url: &str, prefix: &str) -> Result<Connection, Failure> {
     let mut connection = connect(url).await?;
     let info = connection.call("registry_info", &json!({})).await?;
-    let params = json!({ "resume_after": info["revision"], "filter": { "prefix": PREFIX } });
+    let params = json!({ "resume_after": info["revision"], "filter": { "prefix": prefix } });
     connection.call("subscribe", &params).await?;
     Ok(connection)
 }
@@ -58,13 +57,12 @@ async fn watch(mut connection: Connection, count: usize) -> Result<Vec<Instant>,
 }
 
 /// When each registration was acknowledged, one after the other.
-async fn write(url: &str, count: usize) -> Result<Vec<Instant>, Failure> {
+async fn write(url: &str, prefix: &str, count: usize) -> Result<Vec<Instant>, Failure> {
     let mut connection = connect(url).await?;
     let mut rng = fastrand::Rng::with_seed(1);
     let mut acknowledged = Vec::with_capacity(count);
     for number in 0..count {
-        let version = number as u64;
-        register(&mut connection, &format!("{PREFIX}{number}"), version).await?;
+        register(&mut connection, &format!("{prefix} {number}"), 0).await?;
         acknowledged.push(Instant::now());
         smol::Timer::after(PAUSE_MAX.mul_f64(rng.f64())).await;
     }
