@@ -341,8 +341,10 @@ impl Settings {
 
     /// The bounds of the engine.
     pub fn engine(&self) -> Result<EngineConfig> {
-        if self.queue_commands_max == 0 {
-            return Err(bad("queue_commands_max", &0, "at least 1"));
+        // The queue has its room from the beginning.
+        if !(1..=1_000_000).contains(&self.queue_commands_max) {
+            let count = &self.queue_commands_max;
+            return Err(bad("queue_commands_max", count, "1 to 1000000"));
         }
         Ok(EngineConfig {
             queue_commands_max: self.queue_commands_max,
@@ -546,6 +548,7 @@ mod tests {
         );
         assert!(refused(|s| s.ping_interval = "0s".into()).starts_with("ping_interval"));
         assert!(refused(|s| s.connections_max = 0).starts_with("connections_max"));
+        assert!(refused(|s| s.queue_commands_max = usize::MAX).starts_with("queue_commands_max"));
         assert!(refused(|s| s.message_bytes_max = 1).starts_with("message_bytes_max"));
         assert!(refused(|s| s.registry_backend = "etcd".into()).starts_with("registry_backend"));
     }
