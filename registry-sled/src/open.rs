@@ -13,15 +13,15 @@ use tempfile::TempDir;
 
 use crate::batch::Batch;
 use crate::config::SledConfig;
-use crate::disk::{Disk, clear_leftovers, copy_folder, create_folder};
+use crate::disk::{
+    Disk, SEGMENT_BYTES, check_segments, clear_leftovers, copy_folder, create_folder,
+};
 use crate::error;
 use crate::rescue::{Release, flush};
 use crate::schema::{Stamp, log_key, revision_in};
 use crate::store::BACKEND;
 use crate::trees::Trees;
 
-/// Pinned: sled refuses to open a store with another one.
-const SEGMENT_BYTES: usize = 512 * 1024;
 /// sled's threads let go of the file some time after the last handle was dropped.
 const RELEASE_TRIES: u32 = 500;
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
@@ -50,6 +50,7 @@ impl Engine {
             }
             OpenMode::ReadOnly => {
                 let lock = PathLock::share(BACKEND, path)?;
+                check_segments(path)?;
                 return Self::open_copy(config, lock);
             }
             OpenMode::Create if is_there => {
@@ -62,6 +63,7 @@ impl Engine {
         if !check_there(path)? {
             create(config)?;
         }
+        check_segments(path)?;
         Self::open_folder(config, path, Some(lock), None)
     }
 
@@ -144,7 +146,7 @@ fn create(config: &SledConfig) -> Result<()> {
 fn open_trees(config: &SledConfig, folder: &Path) -> Result<(Release, sled::Db, Trees)> {
     let mut sled = sled::Config::new()
         .path(folder)
-        .segment_size(SEGMENT_BYTES)
+        .segment_size(SEGMENT_BYTES as usize)
         .mode(sled::Mode::HighThroughput)
         .cache_capacity(config.cache_bytes as u64)
         // Syncing is ours, see `disk`.
