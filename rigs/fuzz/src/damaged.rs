@@ -107,8 +107,9 @@ impl Sample {
             self.check_record(record);
         }
         for key in self.keys() {
-            let found = told(block_on(store.get(&key))).flatten();
-            found.iter().for_each(|record| self.check_record(record));
+            if let Some(record) = told(block_on(store.get(&key))).flatten() {
+                self.check_record(&record);
+            }
         }
         for entry in told(log(&*store)).into_iter().flatten() {
             let stored = self.entries.get(&entry.commit.revision);
