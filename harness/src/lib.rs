@@ -18,6 +18,10 @@
 pub mod backends;
 pub mod client;
 pub mod discovery;
+/// For the binary, and for rigs that feed it with configuration.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod settings;
 pub mod store;
 
 mod facade;

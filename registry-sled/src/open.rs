@@ -13,7 +13,9 @@ use tempfile::TempDir;
 
 use crate::batch::Batch;
 use crate::config::SledConfig;
-use crate::disk::{Disk, clear_leftovers, copy_folder, create_folder};
+use crate::disk::{
+    Disk, SEGMENT_BYTES, check_segments, clear_leftovers, copy_folder, create_folder,
+};
 use crate::error;
 use crate::parts::Of;
 use crate::rescue::{Release, flush};
@@ -21,8 +23,6 @@ use crate::schema::{Stamp, log_key, revision_in};
 use crate::store::BACKEND;
 use crate::trees::Trees;
 
-/// Pinned: sled refuses to open a store with another one. Many times what is ever unsynced, see `pending`.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// sled's threads let go of the file some time after the last handle was dropped.
 const RELEASE_TRIES: u32 = 500;
 const RELEASE_WAIT: Duration = Duration::from_millis(10);
@@ -51,6 +51,7 @@ impl Engine {
             }
             OpenMode::ReadOnly => {
                 let lock = PathLock::share(BACKEND, path)?;
+                check_segments(path)?;
                 return Self::open_copy(config, lock);
             }
             OpenMode::Create if is_there => {
@@ -63,6 +64,7 @@ impl Engine {
         if !check_there(path)? {
             create(config)?;
         }
+        check_segments(path)?;
         Self::open_folder(config, path, Some(lock), None)
     }
 
@@ -145,7 +147,7 @@ fn create(config: &SledConfig) -> Result<()> {
 fn open_trees(config: &SledConfig, folder: &Path) -> Result<(Release, sled::Db, Trees)> {
     let mut sled = sled::Config::new()
         .path(folder)
-        .segment_size(SEGMENT_BYTES)
+        .segment_size(SEGMENT_BYTES as usize)
         .mode(sled::Mode::HighThroughput)
         .cache_capacity(config.cache_bytes as u64)
         // Syncing is ours, see `disk`.

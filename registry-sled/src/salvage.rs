@@ -5,6 +5,7 @@ use std::path::Path;
 use registry_core::{Finding, PathLock, Result, Revision, Salvage, StoreError, contain};
 
 use crate::config::SledConfig;
+use crate::disk::check_segments;
 use crate::open::Engine;
 use crate::schema::{Stamp, revision_in};
 use crate::store::BACKEND;
@@ -29,6 +30,9 @@ pub fn salvage(path: &Path) -> Result<Salvage> {
         if let Err(error) = done {
             salvage.losses.push(loss(place, &error));
         }
+    }
+    if let Err(error) = check_segments(path) {
+        salvage.losses.push(loss("sled's file", &error));
     }
     tell_cut(path, &mut salvage);
     Ok(salvage)

@@ -11,6 +11,7 @@ use clap::Subcommand;
 use harness::backends::{Backend, OpenOptions};
 use harness::core::engine::{self, Driver};
 use harness::core::{OpenMode, Result as StoreResult, SystemClock};
+use harness::settings::Settings;
 use harness::store::{Claim, Location, Opened, Source, adopt};
 use registry_api::Api;
 use registry_http::{BindAddress, HttpServer, Listener, Stream, Tls};
@@ -21,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
-use super::config::{Flags, Layered, Settings};
+use super::config::{Flags, Layered};
 use super::exit::Usage;
 use super::output;
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use harness::client::ClientError;
 use harness::core::engine::RegistryError;
 use harness::core::{ErrorKind, StoreError};
+pub(crate) use harness::settings::Usage;
 use registry_api::ErrorCode;
 
 /// Something failed.
@@ -24,11 +25,6 @@ const DAMAGED: u8 = 6;
 const UNFIT: u8 = 7;
 /// What was waited for did not happen in time.
 const TIMED_OUT: u8 = 8;
-
-/// A setting or an argument that makes no sense.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
 
 /// What was waited for did not happen in time.
 #[derive(Debug, thiserror::Error)]

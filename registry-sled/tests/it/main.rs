@@ -215,3 +215,27 @@ fn compaction_that_is_undone_is_found() {
         }
     }
 }
+
+/// sled passes over such a segment, and what is written to it later is lost at the next open.
+#[test]
+fn damaged_head_of_a_segment_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.sled");
+    let killed = folder.path().join("killed.sled");
+    let store = open(&path);
+    fill(&store, 0);
+    fs::create_dir(&killed).unwrap();
+    for name in ["conf", "db", "harness.head"] {
+        fs::copy(path.join(name), killed.join(name)).unwrap();
+    }
+    let mut db = fs::read(killed.join("db")).unwrap();
+    db[9] ^= 0x80;
+    fs::write(killed.join("db"), &db).unwrap();
+    let error = SledStore::open(SledConfig::new(&killed)).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Corrupted, "{error}");
+    assert!(error.to_string().contains("segment at byte 0"), "{error}");
+    db[9] ^= 0x80;
+    fs::write(killed.join("db"), &db).unwrap();
+    let store = open(&killed);
+    assert_eq!(block_on(store.head()).unwrap().revision(), Revision(10));
+}

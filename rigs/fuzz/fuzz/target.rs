@@ -5,5 +5,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let target = fuzz::find(env!("CARGO_BIN_NAME")).expect("every binary is named after a target");
-    (target.run)(input);
+    if let Err(fuzz::Caught(problem)) = target.check(input) {
+        panic!("{problem}");
+    }
 });

@@ -7,7 +7,7 @@ use registry_core::{Clock as _, SystemClock};
 
 use crate::finding::Finding;
 use crate::mutate::Mutator;
-use crate::panics::{Caught, guard};
+use crate::panics::Caught;
 use crate::target::Target;
 use crate::watchdog::Watchdog;
 
@@ -62,8 +62,8 @@ impl Campaign {
     }
 
     fn execute(&self, watchdog: &Watchdog, input: Vec<u8>) -> Option<Finding> {
-        let Target { name, run, .. } = *self.target;
-        let ended = watchdog.watch(name, &input, || guard(|| run(&input)));
+        let name = self.target.name;
+        let ended = watchdog.watch(name, &input, || self.target.check(&input));
         ended.err().map(|Caught(problem)| Finding {
             target: name,
             input,
@@ -80,6 +80,7 @@ mod tests {
         name: "fragile",
         run: |input| assert!(!input.contains(&b'!'), "an exclamation"),
         dictionary: &["!"],
+        engine: None,
     };
 
     #[test]

@@ -39,6 +39,11 @@ pub(crate) struct Bench {
 impl Bench {
     /// Runs something beside the driver of a fresh registry.
     pub(crate) fn with<T>(work: impl AsyncFnOnce(&Self) -> T) -> T {
+        Self::configured(EngineConfig::default(), work)
+    }
+
+    /// As [`with`](Self::with), with another configuration.
+    pub(crate) fn configured<T>(config: EngineConfig, work: impl AsyncFnOnce(&Self) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -49,7 +54,7 @@ impl Bench {
             let clock = Arc::new(ManualClock::at(Timestamp::from_nanos(
                 1_767_323_045_000_000_000,
             )));
-            let opened = Registry::open(Arc::clone(&store) as _, EngineConfig::default(), clock);
+            let opened = Registry::open(Arc::clone(&store) as _, config, clock);
             let (registry, driver) = opened.await.expect("memory opens");
             let bench = Self {
                 api: Api::new(registry),

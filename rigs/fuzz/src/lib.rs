@@ -9,6 +9,8 @@
 
 mod campaign;
 mod corpus;
+mod damaged;
+mod edits;
 mod face;
 mod finding;
 mod forge;
@@ -22,5 +24,5 @@ mod watchdog;
 pub use campaign::{Campaign, Tally};
 pub use corpus::{Case, corpus_folder, read_corpus};
 pub use finding::Finding;
-pub use panics::{Caught, guard};
+pub use panics::Caught;
 pub use target::{TARGETS, Target, find};

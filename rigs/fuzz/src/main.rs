@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use fuzz::{Campaign, Caught, TARGETS, Target, find, guard, read_corpus};
+use fuzz::{Campaign, Caught, TARGETS, Target, find, read_corpus};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Most memory of a process that fuzzes, in bytes: what asks for more on an input of 64 KiB is a finding.
@@ -68,7 +68,7 @@ fn run(options: &Options) -> Result<ExitCode> {
 fn replay(target: &Target, file: &PathBuf) -> Result<ExitCode> {
     let input = fs::read(file).with_context(|| format!("read {}", file.display()))?;
     limit_memory()?;
-    match guard(|| (target.run)(&input)) {
+    match target.check(&input) {
         Ok(()) => {
             eprintln!("{}: every promise was kept", target.name);
             Ok(ExitCode::SUCCESS)

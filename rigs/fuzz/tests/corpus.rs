@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use fuzz::{Case, Caught, TARGETS, Target, corpus_folder, guard, read_corpus};
+use fuzz::{Case, Caught, TARGETS, Target, corpus_folder, read_corpus};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
@@ -22,7 +22,9 @@ fn main() -> ExitCode {
 fn replay(target: &'static Target, case: Case) -> Trial {
     let name = format!("{}::{}", target.name, case.name);
     Trial::test(name, move || {
-        guard(|| (target.run)(&case.bytes)).map_err(|Caught(problem)| Failed::from(problem))
+        target
+            .check(&case.bytes)
+            .map_err(|Caught(problem)| Failed::from(problem))
     })
 }
 

@@ -14,11 +14,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use harness::backends::Backend;
+use harness::settings::Settings;
 use harness::store::Location;
 use serde_json::{Value, json};
 
 use self::check::{Check, Status};
-use super::config::{Flags, Layered, Settings};
+use super::config::{Flags, Layered};
 use super::daemon;
 use super::exit::{self, Usage};
 use super::output::{self, Format};

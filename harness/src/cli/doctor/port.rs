@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use harness::client::{Address, ClientError, Connection};
+use harness::settings::Settings;
 use registry_http::BindAddress;
 use serde_json::{Value, json};
 
-use super::super::config::Settings;
 use super::super::daemon;
 use super::check::{Check, Status};
 
@@ -28,6 +28,7 @@ const UNAUTHORIZED: u16 = 401;
 pub(super) async fn look(settings: &Settings) -> Check {
     let addresses = settings
         .ws()
+        .map_err(anyhow::Error::from)
         .and_then(|ws| daemon::listen_addresses(settings, &ws));
     let addresses = match addresses {
         Ok(addresses) => addresses,

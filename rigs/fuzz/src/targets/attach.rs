@@ -25,6 +25,7 @@ pub(crate) const TARGET: Target = Target {
         "\"ping\"",
         "\"pong\"",
     ],
+    engine: None,
 };
 
 fn run(input: &[u8]) {

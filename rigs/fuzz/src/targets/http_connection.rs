@@ -35,6 +35,7 @@ pub(crate) const TARGET: Target = Target {
         "//",
         "/../",
     ],
+    engine: None,
 };
 
 /// Limits that inputs can reach.

@@ -46,6 +46,7 @@ pub(crate) const TARGET: Target = Target {
         "\\u0000",
         "18446744073709551616",
     ],
+    engine: None,
 };
 
 fn run(input: &[u8]) {

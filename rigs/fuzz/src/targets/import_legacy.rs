@@ -32,6 +32,7 @@ pub(crate) const TARGET: Target = Target {
         "\\ud800",
         "[[[[[[[[",
     ],
+    engine: None,
 };
 
 fn run(input: &[u8]) {

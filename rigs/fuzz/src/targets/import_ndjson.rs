@@ -23,6 +23,7 @@ pub(crate) const TARGET: Target = Target {
     name: "import_ndjson",
     run,
     dictionary: DICTIONARY,
+    engine: None,
 };
 
 fn run(input: &[u8]) {

@@ -27,6 +27,7 @@ pub(crate) const TARGET: Target = Target {
     name: "json_store",
     run,
     dictionary: DICTIONARY,
+    engine: None,
 };
 
 /// The file of the projection; the store is the folder beside it.

@@ -16,6 +16,7 @@ pub(crate) const TARGET: Target = Target {
     name: "log_value",
     run,
     dictionary: &["HL\u{1}\u{1}\0\0", "\u{1}api", "\u{0}"],
+    engine: None,
 };
 
 fn run(input: &[u8]) {

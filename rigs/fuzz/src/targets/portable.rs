@@ -15,6 +15,7 @@ pub(crate) const TARGET: Target = Target {
     name: "portable",
     run,
     dictionary: DICTIONARY,
+    engine: None,
 };
 
 /// What records are made of.

@@ -14,6 +14,7 @@ pub(crate) const TARGET: Target = Target {
     name: "stored_value",
     run,
     dictionary: &["HR\u{1}\u{1}\0\0", "HR\u{2}\u{1}\0\0", "\u{1}api", "\u{0}"],
+    engine: None,
 };
 
 fn run(input: &[u8]) {

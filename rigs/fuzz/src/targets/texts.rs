@@ -41,6 +41,7 @@ pub(crate) const TARGET: Target = Target {
         "é",
         "\u{0}",
     ],
+    engine: None,
 };
 
 fn run(input: &[u8]) {

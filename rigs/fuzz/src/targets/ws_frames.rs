@@ -18,6 +18,7 @@ pub(crate) const TARGET: Target = Target {
     name: "ws_frames",
     run,
     dictionary: DICTIONARY,
+    engine: None,
 };
 
 /// Limits that inputs can reach.

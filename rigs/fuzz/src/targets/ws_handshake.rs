@@ -27,6 +27,7 @@ pub(crate) const TARGET: Target = Target {
         "\r\n",
         "\r\n\r\n",
     ],
+    engine: None,
 };
 
 fn run(input: &[u8]) {

@@ -14,6 +14,7 @@ pub(crate) const TARGET: Target = Target {
     name: "ws_messages",
     run,
     dictionary: DICTIONARY,
+    engine: None,
 };
 
 /// Most requests of one input.
