@@ -304,7 +304,7 @@ fn reading_what_a_killed_daemon_left_changes_no_byte() {
     }
 }
 
-/// Flips some bytes near the middle of the largest file until that is damage: a page that is not in use is none.
+/// Flips some bytes from the middle of the largest file on until that is damage: a page that is not in use is none.
 fn damage(folder: &Path, path: &Path) {
     let files = files_in(folder).into_iter();
     let is_projection = |file: &Path| {
@@ -315,7 +315,9 @@ fn damage(folder: &Path, path: &Path) {
         .filter(|(file, _)| !is_projection(file))
         .max_by_key(|(_, content)| content.len());
     let (file, whole) = largest.expect("a store has files");
-    for at in (whole.len() / 2..whole.len() - 16).step_by(4096) {
+    // What is behind the last byte that was written is not in use.
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+    for at in (end / 2..end.saturating_sub(16)).step_by(4096) {
         let mut content = whole.clone();
         content[at..at + 16]
             .iter_mut()
