@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::de::DeserializeOwned;
@@ -102,11 +105,19 @@ impl Size {
         }
     }
 
+    /// Rigs that run at the same time. They wait for disks more than they work.
+    fn workers(self) -> usize {
+        match self {
+            Self::Quick => 1,
+            Self::Release => 4,
+        }
+    }
+
     /// How long each target is fuzzed, in seconds.
     fn fuzz(self) -> &'static str {
         match self {
             Self::Quick => "5",
-            Self::Release => "600",
+            Self::Release => "120",
         }
     }
 }
@@ -163,8 +174,12 @@ pub(crate) fn run(size: Size) -> Result<()> {
         Size::Release => Kept::of_commit()?,
     };
     let mut findings = Findings::default();
-    cut(size, &kept, &mut findings)?;
-    make_histories(size, &kept, &mut findings)?;
+    let runs = [cuts(size), histories(size)].concat();
+    for (run, answer) in runs.iter().zip(ask_all(size, &kept, &runs)) {
+        if let Some(answer) = answer? {
+            findings.take(run, answer)?;
+        }
+    }
     let options = ["--seconds", size.fuzz(), "--seed", SEED];
     let fuzzed = kept.once("fuzz", &options, || {
         rigs::run("fuzz", size.build(), &options).map(Some)
@@ -188,32 +203,36 @@ pub(crate) fn run(size: Size) -> Result<()> {
     )
 }
 
-fn cut(size: Size, kept: &Kept, findings: &mut Findings) -> Result<()> {
-    for backend in BACKENDS {
-        for run in size.powercut() {
-            eprintln!("power cuts, kills and damage: {backend}, {}", run.join(" "));
-            let options = [&["--backend", backend, "--seed", SEED][..], run].concat();
-            let Some(cuts) = kept.ask::<Cuts>("powercut", size.build(), &options)? else {
-                return Ok(());
-            };
-            if !cuts.good {
-                let command = format!("{backend}: cargo xtask powercut {}", options.join(" "));
-                findings.problems.push(command);
-            }
-            findings.cuts.push(cuts);
-        }
-    }
-    Ok(())
+/// One run of a rig.
+#[derive(Debug, Clone)]
+struct Run {
+    rig: &'static str,
+    options: Vec<&'static str>,
 }
 
-fn make_histories(size: Size, kept: &Kept, findings: &mut Findings) -> Result<()> {
-    let mut runs = vec![("engine", "redb")];
-    runs.extend(["json", "redb", "sled"].map(|backend| ("attach", backend)));
-    runs.extend(BACKENDS.map(|backend| ("websocket", backend)));
-    for (subject, backend) in runs {
-        eprintln!("histories: {subject}, {backend}");
+impl Run {
+    fn command(&self) -> String {
+        format!("cargo xtask {} {}", self.rig, self.options.join(" "))
+    }
+}
+
+fn cuts(size: Size) -> Vec<Run> {
+    let runs = BACKENDS.iter().flat_map(|backend| {
+        size.powercut().iter().map(|options| Run {
+            rig: "powercut",
+            options: [&["--backend", backend, "--seed", SEED][..], options].concat(),
+        })
+    });
+    runs.collect()
+}
+
+fn histories(size: Size) -> Vec<Run> {
+    let mut subjects = vec![("engine", "redb")];
+    subjects.extend(["json", "redb", "sled"].map(|backend| ("attach", backend)));
+    subjects.extend(BACKENDS.map(|backend| ("websocket", backend)));
+    let runs = subjects.into_iter().map(|(subject, backend)| {
         let (histories, operations) = size.histories(subject);
-        let options = [
+        let options = vec![
             "--subject",
             subject,
             "--backend",
@@ -225,17 +244,57 @@ fn make_histories(size: Size, kept: &Kept, findings: &mut Findings) -> Result<()
             "--operations",
             operations,
         ];
-        let Some(made) = kept.ask::<Recorded>("histories", size.build(), &options)? else {
-            continue;
-        };
-        if let Some(finding) = &made.finding {
-            findings
-                .problems
-                .push(format!("{subject}, {backend}: {finding}"));
+        Run {
+            rig: "histories",
+            options,
         }
-        findings.histories.push(made);
+    });
+    runs.collect()
+}
+
+/// The answer of each run, in their order; none where the rig cannot run here.
+fn ask_all(size: Size, kept: &Kept, runs: &[Run]) -> Vec<Result<Option<Value>>> {
+    let next = AtomicUsize::new(0);
+    let answers: Vec<_> = runs.iter().map(|_| OnceLock::new()).collect();
+    thread::scope(|scope| {
+        for _ in 0..size.workers() {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(run) = runs.get(number) else {
+                        return;
+                    };
+                    eprintln!("{}", run.command());
+                    let ask = || rigs::ask(run.rig, size.build(), &run.options);
+                    let answer = kept.once(run.rig, &run.options, ask);
+                    answers[number].set(answer).expect("each has one worker");
+                }
+            });
+        }
+    });
+    let answers = answers.into_iter();
+    answers
+        .map(|answer| answer.into_inner().expect("every run was taken"))
+        .collect()
+}
+
+impl Findings {
+    fn take(&mut self, run: &Run, answer: Value) -> Result<()> {
+        if run.rig == "powercut" {
+            let cuts: Cuts = serde_json::from_value(answer)?;
+            if !cuts.good {
+                self.problems.push(run.command());
+            }
+            self.cuts.push(cuts);
+            return Ok(());
+        }
+        let made: Recorded = serde_json::from_value(answer)?;
+        if let Some(finding) = &made.finding {
+            self.problems.push(format!("{}: {finding}", run.command()));
+        }
+        self.histories.push(made);
+        Ok(())
     }
-    Ok(())
 }
 
 /// Runs the tools that a release needs. One that is missing is a problem like any other.
@@ -283,17 +342,6 @@ impl Kept {
             folder: Some(folder),
             commit,
         })
-    }
-
-    fn ask<T: DeserializeOwned>(
-        &self,
-        package: &str,
-        build: Build,
-        options: &[&str],
-    ) -> Result<Option<T>> {
-        let answer = self.once(package, options, || rigs::ask(package, build, options))?;
-        let answer: Option<Value> = answer;
-        Ok(answer.map(serde_json::from_value).transpose()?)
     }
 
     /// What was answered before, or else what the run answers now.
