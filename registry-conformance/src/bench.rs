@@ -13,8 +13,10 @@ use crate::fixture::put;
 use crate::handle::Handle;
 use crate::subject::{Opener, Subject};
 
-/// Records in the store that is read and opened.
+/// Records in the store that is read.
 const RECORDS: usize = 10_000;
+/// Records in the stores that are opened.
+const OPENED_RECORDS: [usize; 2] = [10_000, 100_000];
 const GROUP_SIZES: [usize; 3] = [1, 64, 1024];
 
 /// Measures the stores that `open` opens in the folder given to it. Arguments are those of `cargo bench`.
@@ -38,13 +40,13 @@ where
 fn measure(criterion: &mut Criterion, backend: &str, opener: &Opener) -> Result<(), Failure> {
     let subject = Subject::new(Arc::clone(opener))?;
     let store = subject.open()?;
-    fill(&store)?;
+    fill(&store, RECORDS)?;
     measure_reads(criterion, backend, &store);
     let is_persistent = store.capabilities().is_persistent;
     store.close()?;
     drop(store);
     if is_persistent {
-        measure_open(criterion, backend, &subject);
+        measure_open(criterion, backend, opener)?;
     }
     measure_commits(criterion, backend, opener)
 }
@@ -53,8 +55,8 @@ fn name(index: usize) -> String {
     format!("team-{:02}/service-{index:05}", index % 40)
 }
 
-fn fill(store: &Handle) -> Result<(), Failure> {
-    let transactions: Vec<Transaction> = (0..RECORDS).map(|i| put(&name(i), "1.4.2")).collect();
+fn fill(store: &Handle, records: usize) -> Result<(), Failure> {
+    let transactions: Vec<Transaction> = (0..records).map(|i| put(&name(i), "1.4.2")).collect();
     for group in transactions.chunks(GROUP_TRANSACTIONS_MAX) {
         for outcome in store.commit(group.to_vec())? {
             outcome?;
@@ -94,18 +96,45 @@ fn measure_reads(criterion: &mut Criterion, backend: &str, store: &Handle) {
     group.finish();
 }
 
-fn measure_open(criterion: &mut Criterion, backend: &str, subject: &Subject) {
+/// The time until a store answers with every record: after a close, and as a kill leaves it.
+fn measure_open(criterion: &mut Criterion, backend: &str, opener: &Opener) -> Result<(), Failure> {
     let mut group = criterion.benchmark_group(format!("{backend}/open"));
     group.sample_size(10);
-    group.bench_function("10000_records", |bencher| {
-        bencher.iter(|| {
-            let store = subject.open().expect("the store opens");
-            let count = store.records().expect("the store answers").len();
-            assert_eq!(count, RECORDS);
-            store.close().expect("the store closes");
-        });
-    });
+    for records in OPENED_RECORDS {
+        let (subject, killed) = (Subject::new(Arc::clone(opener))?, tempfile::tempdir()?);
+        let store = subject.open()?;
+        fill(&store, records)?;
+        subject.copy_to(killed.path())?;
+        store.close()?;
+        drop(store);
+        let killed = Subject::at(killed, Arc::clone(opener));
+        for (end, left) in [("close", &subject), ("kill", &killed)] {
+            group.bench_function(format!("{records}_records_after_{end}"), |bencher| {
+                let copy = || copy_of(left).expect("the store is copied");
+                bencher.iter_batched(
+                    copy,
+                    |copy| open_all(copy, records),
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+    }
     group.finish();
+    Ok(())
+}
+
+fn copy_of(subject: &Subject) -> Result<Subject, Failure> {
+    let copy = subject.another()?;
+    subject.copy_to(copy.folder())?;
+    Ok(copy)
+}
+
+/// Opens a store and reads it. What is answered is closed and removed out of the time that is taken.
+fn open_all(subject: Subject, records: usize) -> (Handle, Subject) {
+    let store = subject.open().expect("the store opens");
+    let found = store.records().expect("the store answers").len();
+    assert_eq!(found, records);
+    (store, subject)
 }
 
 fn measure_commits(

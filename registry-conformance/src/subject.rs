@@ -26,6 +26,11 @@ impl Subject {
         Ok(Self { folder, opener })
     }
 
+    /// A subject in a folder that has a store.
+    pub(crate) fn at(folder: tempfile::TempDir, opener: Opener) -> Self {
+        Self { folder, opener }
+    }
+
     /// The folder.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
