@@ -17,6 +17,7 @@ use harness::store::{Claim, Location};
 use crate::history::{Answer, Call, History, Told};
 use crate::recorder::Recorder;
 use crate::subject::registry::{Next, call_registry, read_log, watch};
+use crate::subject::written::Written;
 use crate::workload::{Plan, Way, run_client};
 
 /// Openers of the path.
@@ -33,7 +34,7 @@ pub(crate) fn attached(plan: Plan, backend: Backend) -> Result<History> {
     let folder = tempfile::tempdir()?;
     let location = location_in(folder.path(), backend);
     let stage = Stage::open(plan, &location)?;
-    thread::scope(|scope| {
+    let written = thread::scope(|scope| {
         for client in 0..plan.clients {
             let stage = &stage;
             scope.spawn(move || {
@@ -49,9 +50,11 @@ pub(crate) fn attached(plan: Plan, backend: Backend) -> Result<History> {
             let stage = &stage;
             scope.spawn(move || stage.watch(number));
         }
-        stage.change_owners()
+        let written = scope.spawn(|| stage.write_down());
+        stage.change_owners()?;
+        Ok::<_, anyhow::Error>(written.join().expect("the historian does not panic"))
     })?;
-    stage.finish(&location)
+    stage.finish(&location, written)
 }
 
 struct Stage<'a> {
@@ -141,7 +144,23 @@ impl<'a> Stage<'a> {
         self.recorder.watched(told);
     }
 
-    fn finish(self, location: &Location) -> Result<History> {
+    /// Writes the log down through one opener or another, and compacts now and then what is written.
+    fn write_down(&self) -> Written {
+        let mut rng = fastrand::Rng::with_seed(self.seed ^ u64::MAX);
+        let mut written = Written::default();
+        while !self.is_over.load(Ordering::SeqCst) {
+            let registry = self.registry(rng.usize(..OPENERS));
+            // One that is closed meanwhile answers an error; another one goes on.
+            let read = block_on(written.catch_up(registry.engine()));
+            if read.is_ok() && rng.u8(..4) == 0 {
+                drop(block_on(registry.engine().compact(written.through())));
+            }
+            block_on(smol::Timer::after(PAUSE));
+        }
+        written
+    }
+
+    fn finish(self, location: &Location, written: Written) -> Result<History> {
         for number in 0..OPENERS {
             block_on(self.registry(number).close())?;
         }
@@ -149,7 +168,7 @@ impl<'a> Stage<'a> {
         Ok(History {
             operations,
             watchers,
-            log: log_of(location)?,
+            log: written.completed_with(log_of(location)?),
         })
     }
 }

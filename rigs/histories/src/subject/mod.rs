@@ -4,6 +4,7 @@ mod attach;
 mod daemon;
 mod engine;
 mod registry;
+mod written;
 
 pub(crate) use attach::attached;
 pub(crate) use daemon::{daemons, serve};
