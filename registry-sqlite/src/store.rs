@@ -144,9 +144,10 @@ impl Shared {
         schema::check_wal(&synced).map_err(refused)?;
         schema::upgrade(&mut synced).map_err(refused)?;
         let relaxed = connect(Sync::Normal)?;
-        let ((), head) = reads::snapshot(&synced, |_, _| Ok(())).map_err(refused)?;
+        // Has SQLite recover what a kill left, so that it can be made durable before it is shown.
+        reads::snapshot(&synced, |_, _| Ok(())).map_err(refused)?;
         open::settle(&path, &synced).map_err(refused)?;
-        let writer = Writer::new(synced, relaxed, durability, &head).map_err(refused)?;
+        let (writer, head) = Writer::new(synced, relaxed, durability).map_err(refused)?;
         let published = Arc::new(Published::new(head));
         let seat = Arc::new(WriterSeat {
             path: path.clone(),

@@ -45,22 +45,26 @@ impl<F: Into<Fault>> From<F> for Failed {
 }
 
 impl Writer {
+    /// A writer, and the head that it knows.
     pub(crate) fn new(
         synced: Connection,
         relaxed: Connection,
         durability: Durability,
-        head: &Head,
-    ) -> Result<Self, Fault> {
+    ) -> Result<(Self, Head), Fault> {
         let mut recent = Recent::default();
-        reads::extend_recent(&synced, &mut recent, Revision::ZERO, head)?;
-        Ok(Self {
+        // The head of the same snapshot: others may compact what an earlier one speaks of.
+        let ((), head) = reads::snapshot(&synced, |connection, head| {
+            reads::extend_recent(connection, &mut recent, Revision::ZERO, head)
+        })?;
+        let writer = Self {
             synced,
             relaxed,
             durability,
             recent,
             known: head.revision(),
             restoration: None,
-        })
+        };
+        Ok((writer, head))
     }
 
     /// Runs a write in one transaction that begins with the head as it is now, whoever committed last.

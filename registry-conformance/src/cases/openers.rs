@@ -1,5 +1,6 @@
 //! A second opener in the same process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use registry_core::{ErrorKind, Precondition, Rejection, Revision};
@@ -18,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     case!(shared, repeated_id_is_known_to_the_other),
     case!(shared, openers_share_one_order),
     case!(shared, compaction_by_the_other_is_seen),
+    case!(shared, store_opens_while_the_other_compacts),
 ];
 
 fn second_opener_is_told_the_holder(subject: &Subject) -> Verdict {
@@ -140,4 +142,27 @@ fn compaction_by_the_other_is_seen(subject: &Subject) -> Verdict {
         matches!(kind, ErrorKind::Compacted { .. })
     })?;
     first.verify_clean()
+}
+
+fn store_opens_while_the_other_compacts(subject: &Subject) -> Verdict {
+    const OPENINGS: usize = 40;
+    let first = subject.open()?;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let compacting = scope.spawn(|| {
+            let mut version = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                version += 1;
+                let revision = first.apply(put("a", &version.to_string()))?;
+                first.compact(revision.0)?;
+            }
+            Ok::<_, Failure>(())
+        });
+        let opened = (0..OPENINGS).try_for_each(|_| Ok(subject.open()?.close()?));
+        is_over.store(true, Ordering::SeqCst);
+        compacting
+            .join()
+            .expect("the first opener does not panic")?;
+        opened
+    })
 }

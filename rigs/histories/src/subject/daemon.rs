@@ -23,6 +23,7 @@ use crate::history::{Answer, Call, Found, History, Told};
 use crate::recorder::Recorder;
 use crate::subject::attach::{location_in, log_of};
 use crate::subject::registry::value_of;
+use crate::subject::written::{whole_log, write_down};
 use crate::workload::{Plan, Way, run_client};
 
 const WATCHERS: usize = 2;
@@ -36,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub(crate) fn serve(path: &Path, addr: &str) -> Result<()> {
     let registry = Registry::with_persistence(path)?;
     let server = WsServer::new(&registry, WsConfig::default());
-    block_on(async {
+    let serving = async {
         let listener = server.listen(addr).await?;
         say_ready();
         loop {
@@ -44,7 +45,13 @@ pub(crate) fn serve(path: &Path, addr: &str) -> Result<()> {
             // Why a connection ended is its peer's affair.
             smol::spawn(async move { drop(handler.handle().await) }).detach();
         }
-    })
+    };
+    let writing = async {
+        write_down(registry.engine(), path)
+            .await
+            .map(|never| match never {})
+    };
+    block_on(future::or(serving, writing))
 }
 
 #[expect(clippy::print_stdout, reason = "the parent waits for it")]
@@ -98,7 +105,7 @@ pub(crate) fn daemons(
     let history = History {
         operations,
         watchers,
-        log: log_of(&location)?,
+        log: whole_log(folder.path(), log_of(&location)?)?,
     };
     Ok((history, reopened))
 }
@@ -205,18 +212,36 @@ impl Stage {
     async fn watch_once(&self, number: usize, after: &mut Revision, told: &mut Vec<Told>) {
         let mut connection = self.connect(number).await;
         let params = json!({ "resume_after": after });
-        if connection.call("subscribe", &params).await.is_err() {
-            return;
+        match connection.call("subscribe", &params).await {
+            Ok(_) => {}
+            Err(ClientError::Refused(refusal)) if refusal.code == ErrorCode::Compacted => {
+                return skip(&mut connection, after, told).await;
+            }
+            Err(_) => return,
         }
         told.push(Told::Began(*after));
         for _ in 0..fastrand::usize(50..400) {
             let Ok(event) = connection.event().await else {
                 return;
             };
+            if event.is_compacted() {
+                return skip(&mut connection, after, told).await;
+            }
             if !take(&event, after, told) {
                 return;
             }
         }
+    }
+}
+
+/// Goes on with the state of now, where what came before was compacted.
+async fn skip(connection: &mut Connection, after: &mut Revision, told: &mut Vec<Told>) {
+    let params = json!({ "limit": 1 });
+    let all = connection.call("list_services", &params).await.ok();
+    let seen = all.and_then(|data| data["revision"].as_u64());
+    if let Some(seen) = seen {
+        *after = Revision(seen);
+        told.push(Told::Lost(*after));
     }
 }
 
