@@ -1,7 +1,7 @@
 //! The remedies for what sled 0.34.7 does to its files.
 //!
 //! 1. `flush` calls `sync_file_range`, which syncs neither size nor names nor the drive's cache (sled issue 1351): we
-//!    sync the file `db` on a handle of our own, and the files in `blobs`, which sled never syncs.
+//!    sync the file `db` on a handle of our own. `parts` sees to it that there are no blobs, which sled never syncs.
 //! 2. A leftover `snap.*.generating` is read as the newest snapshot, and then nothing opens (issues 1527, 1533): it is
 //!    removed before sled opens.
 //! 3. `conf` is written in two writes: a torn one is refused although sled can write it anew. One whose checksum is
@@ -56,8 +56,7 @@ fn write_again(folder: &Path) -> Result<()> {
         return Ok(());
     }
     tracing::warn!(path = %folder.display(), "a sync of the store failed, and its files are written again");
-    let blobs = list(&folder.join("blobs"))?;
-    for (path, _) in list(folder)?.into_iter().chain(blobs) {
+    for (path, _) in list(folder)? {
         if path.is_file() && path != mark {
             let written = write_file_again(&path);
             written.map_err(|error| StoreError::io(BACKEND, "write again", &path, error))?;
@@ -131,18 +130,25 @@ pub(crate) fn check_segments(folder: &Path) -> Result<()> {
         file.seek(SeekFrom::Start(at))
             .and_then(|_| file.read_exact(&mut head))
             .map_err(refused)?;
-        if !is_head(&head) {
-            let detail = format!("the head of the segment at byte {at} is damaged");
-            return Err(error::damaged(&path, detail));
-        }
+        check_head(&head).map_err(|problem| {
+            let detail = format!("the head of the segment at byte {at}: {problem}");
+            error::damaged(&path, detail)
+        })?;
     }
     Ok(())
 }
 
-fn is_head(head: &[u8; SEGMENT_HEAD_BYTES]) -> bool {
+/// A head holds its checksum, or is all zero where nothing was written yet.
+fn check_head(head: &[u8; SEGMENT_HEAD_BYTES]) -> Result<(), String> {
     let (crc, covered) = head.split_first_chunk::<4>().expect("a head is longer");
+    let (expected, found) = (!crc32fast::hash(covered), u32::from_le_bytes(*crc));
     let is_unused = head.iter().all(|byte| *byte == 0);
-    is_unused || !crc32fast::hash(covered) == u32::from_le_bytes(*crc)
+    if is_unused || found == expected {
+        return Ok(());
+    }
+    Err(format!(
+        "expected checksum {expected:08x}, found {found:08x}"
+    ))
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -204,18 +210,13 @@ impl Disk {
             .map_err(|error| StoreError::io(BACKEND, "sync", &self.folder.join("db"), error))
     }
 
-    /// Makes new files private, and new blobs durable: sled puts values above some 100 KiB in files of their own.
-    pub(crate) fn settle(&mut self) -> Result<()> {
-        let blobs = self.folder.join("blobs");
+    /// Makes new files private.
+    fn settle(&mut self) -> Result<()> {
         let mut found = BTreeSet::new();
-        let mut has_new_blob = false;
-        for (path, name) in list(&self.folder)?.into_iter().chain(list(&blobs)?) {
+        for (path, name) in list(&self.folder)? {
             if !self.known.contains(&path) {
                 // sled may remove a file of its own at any time.
-                is_there(make_private(&path), "make private", &path)?;
-                if path.parent() == Some(&*blobs) {
-                    has_new_blob |= is_there(sync(&path), "sync", &path)?;
-                }
+                unless_gone(make_private(&path), "make private", &path)?;
             }
             // sled writes a snapshot under another name first, and that one may come again.
             if !name.ends_with(".generating") {
@@ -223,18 +224,16 @@ impl Disk {
             }
         }
         self.known = found;
-        if has_new_blob {
-            sync_folder(BACKEND, &blobs)?;
-        }
         Ok(())
     }
 }
 
-fn is_there(done: std::io::Result<()>, detail: &str, path: &Path) -> Result<bool> {
+fn unless_gone(done: io::Result<()>, detail: &str, path: &Path) -> Result<()> {
     match done {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StoreError::io(BACKEND, detail, path, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io(BACKEND, detail, path, error))
+        }
+        _ => Ok(()),
     }
 }
 

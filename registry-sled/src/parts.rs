@@ -91,7 +91,8 @@ impl Trees {
             let part = self.parts.get(of.place(key, number));
             let part = part.map_err(|error| self.unread(error))?;
             let part = part.ok_or_else(|| {
-                self.damaged(format!("part {number} of {count} of a value is missing"))
+                let key = key.escape_ascii();
+                self.damaged(format!("{of:?} {key}: part {number} of {count} is missing"))
             })?;
             value.extend_from_slice(&part);
         }

@@ -69,7 +69,7 @@ pub(crate) struct Stamp {
     /// False between the first page of a restore and its seal.
     pub(crate) is_sealed: bool,
     pub(crate) closed: Anchor,
-    /// Where the log began at the last clean close; nothing is known where an earlier program wrote it.
+    /// Where the log began at the last clean close. Layout 1 has none, and is to be refused by its layout.
     #[serde(default)]
     pub(crate) compacted: Anchor,
 }

@@ -406,12 +406,8 @@ impl Inner {
 
 fn make_durable(disk: &mut Disk, engine: &Engine) -> Result<()> {
     let path = &engine.trees.path;
-    // New blobs first: a message that names one without it would be dropped alone, out of its transaction.
-    let settled = disk.settle();
-    let flushed = settled.and_then(|()| {
-        let flushed = flush(&engine.database);
-        flushed.map_err(|error| error::engine(path, "flush sled", error))
-    });
+    let flushed = flush(&engine.database);
+    let flushed = flushed.map_err(|error| error::engine(path, "flush sled", error));
     let synced = flushed.and_then(|()| disk.sync());
     synced.inspect_err(|_| distrust(path))
 }
