@@ -4,7 +4,6 @@
 //! rest edits the files. What an engine panics with must come back as an error; that of our own code is a finding.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +17,8 @@ use registry_core::{
 };
 use tempfile::TempDir;
 
-use crate::edits::{Files, edit};
+use crate::edits::edit;
+use crate::files::{Files, read_files, write_files};
 
 /// Room for an engine's cache, in bytes: the stores are small.
 const CACHE_BYTES: usize = 1024 * 1024;
@@ -243,38 +243,6 @@ fn write(store: &dyn RegistryStore, number: u8) -> Result<()> {
     let outcomes = block_on(store.commit(vec![transaction]))?;
     assert!(outcomes[0].is_ok(), "{outcomes:?}");
     Ok(())
-}
-
-fn write_files(folder: &Path, files: &Files) {
-    for (place, content) in files {
-        let path = folder.join(place);
-        let parent = path.parent().expect("it is within the folder");
-        fs::create_dir_all(parent).expect("the system has room for a folder");
-        fs::write(path, content).expect("the system has room for a file");
-    }
-}
-
-/// Every file below a folder but locks.
-fn read_files(folder: &Path) -> Files {
-    let mut files = Files::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(within) = folders.pop() {
-        let listed = fs::read_dir(folder.join(&within)).expect("the folder can be listed");
-        for file in listed {
-            let place = within.join(file.expect("the folder can be listed").file_name());
-            let path = folder.join(&place);
-            if path.is_dir() {
-                folders.push(place);
-            } else if place
-                .extension()
-                .is_none_or(|extension| extension != "lock")
-            {
-                let content = fs::read(&path).expect("the file can be read");
-                files.insert(place, content);
-            }
-        }
-    }
-    files
 }
 
 #[cfg(test)]

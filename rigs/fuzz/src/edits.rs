@@ -4,11 +4,7 @@
 //! lowest two bits say what happens, the others choose the file. Most of a store's file is empty, so a position counts
 //! the used parts alone, or the whole file where its highest bit is set.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-/// Files by path within a folder.
-pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
+use crate::files::Files;
 
 /// Most edits of one input.
 const EDITS_MAX: usize = 8;
@@ -84,6 +80,8 @@ fn place(file: &[u8], position: u32) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn edited(content: &[u8], input: &[u8]) -> Vec<u8> {

@@ -12,6 +12,7 @@ mod corpus;
 mod damaged;
 mod edits;
 mod face;
+mod files;
 mod finding;
 mod forge;
 mod http;

@@ -3,8 +3,6 @@
 //! Opening is refused with a kind that says why and changes no file, or the store is clean and goes on. Each input is
 //! tried as it is and with the checksums of its lines put right; what a forger made may be found by `verify` alone.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str;
 use std::sync::LazyLock;
@@ -20,6 +18,7 @@ use registry_json::{JsonConfig, JsonStore};
 use tempfile::TempDir;
 
 use super::portable::DICTIONARY;
+use crate::files::{Files, read_files, write_files};
 use crate::forge::reseal_lines;
 use crate::target::Target;
 
@@ -33,9 +32,6 @@ pub(crate) const TARGET: Target = Target {
 /// The file of the projection; the store is the folder beside it.
 const PROJECTION: &str = "registry.json";
 const FOLDER: &str = "registry.json.d";
-
-/// Files by path within a folder.
-type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn run(input: &[u8]) {
     let end = input.iter().position(|byte| *byte == b'\n');
@@ -61,14 +57,14 @@ fn check(place: &Path, content: &[u8], is_forged: bool) {
     let folder = TempDir::new().expect("the system has room for a folder");
     let mut files = template().clone();
     files.insert(place.to_path_buf(), content.to_vec());
-    write(folder.path(), &files);
+    write_files(folder.path(), &files);
     let path = folder.path().join(PROJECTION);
     match open(&path) {
         Err(error) => {
             check_kind(&error);
             assert!(error.path().is_some(), "{error:?}");
             assert!(
-                read(folder.path()) == files,
+                read_files(folder.path()) == files,
                 "a refusal changed a file: {error}"
             );
         }
@@ -169,7 +165,7 @@ fn template() -> &'static Files {
         block_on(store.note(note)).expect("a fresh store takes notes");
         block_on(store.close()).expect("a fresh store closes");
         drop(store);
-        read(folder.path())
+        read_files(folder.path())
     });
     &TEMPLATE
 }
@@ -192,31 +188,6 @@ fn put(number: u8, name: &str, state: ServiceState) -> Transaction {
             time: Timestamp::from_nanos(1_767_323_045_000_000_000),
         },
     }
-}
-
-fn write(folder: &Path, files: &Files) {
-    fs::create_dir(folder.join(FOLDER)).expect("the folder is fresh");
-    for (place, content) in files {
-        fs::write(folder.join(place), content).expect("the system has room for a file");
-    }
-}
-
-/// Every file but the lock.
-fn read(folder: &Path) -> Files {
-    let mut files = Files::new();
-    for within in ["", FOLDER] {
-        let listed = fs::read_dir(folder.join(within)).expect("the folder can be listed");
-        for file in listed {
-            let name = file.expect("the folder can be listed").file_name();
-            let place = Path::new(within).join(&name);
-            let path = folder.join(&place);
-            if path.is_file() && path.extension().is_none_or(|extension| extension != "lock") {
-                let content = fs::read(&path).expect("the file can be read");
-                files.insert(place, content);
-            }
-        }
-    }
-    files
 }
 
 #[cfg(test)]
