@@ -48,6 +48,7 @@ pub struct FaultStore {
     writes: AtomicU64,
     is_poisoned: AtomicBool,
     rival_left: AtomicU64,
+    refusals_left: AtomicU64,
 }
 
 enum Turn {
@@ -65,6 +66,7 @@ impl FaultStore {
             writes: AtomicU64::new(0),
             is_poisoned: AtomicBool::new(false),
             rival_left: AtomicU64::new(0),
+            refusals_left: AtomicU64::new(0),
         }
     }
 
@@ -76,15 +78,16 @@ impl FaultStore {
     }
 
     async fn let_rival_commit(&self) -> Result<()> {
-        let less = |left: u64| left.checked_sub(1);
-        let left = self
-            .rival_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
-        if let Ok(left) = left {
+        if let Some(left) = take_one(&self.rival_left) {
             let transaction = put("rival", &left.to_string());
             self.inner.commit(vec![transaction]).await?;
         }
         Ok(())
+    }
+
+    /// Answers `Unavailable` to so many of the next reads of the log.
+    pub fn refuse_changes(&self, times: u64) {
+        self.refusals_left.store(times, Ordering::SeqCst);
     }
 
     /// The wrapped store.
@@ -131,6 +134,13 @@ impl FaultStore {
     }
 }
 
+/// Takes one of what is left, and answers how many there were.
+fn take_one(left: &AtomicU64) -> Option<u64> {
+    let less = |left: u64| left.checked_sub(1);
+    let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+    taken.ok()
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl RegistryStore for FaultStore {
@@ -167,6 +177,9 @@ impl RegistryStore for FaultStore {
     }
 
     async fn changes(&self, request: ChangesRequest) -> Result<ChangePage> {
+        if take_one(&self.refusals_left).is_some() {
+            return Err(self.error(ErrorKind::Unavailable));
+        }
         self.let_rival_commit().await?;
         self.inner.changes(request).await
     }

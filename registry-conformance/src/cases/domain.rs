@@ -31,6 +31,7 @@ pub(super) const CASES: &[Case] = &[
     case!(shared, watch_sees_the_commits_of_the_other),
     case!(shared, command_sees_what_the_other_did_before_it),
     case!(shared, conflicting_commands_are_planned_again),
+    case!(shared, registry_outlives_a_log_that_cannot_be_read),
     case!(any, engine_opens_while_others_keep_committing),
     case!(any, refused_write_is_told_as_retryable),
     case!(any, lost_answers_and_requests_are_sent_again),
@@ -395,6 +396,28 @@ fn conflicting_commands_are_planned_again(subject: &Subject) -> Verdict {
 
 /// Commits of the rival: more than an opening has reads, so that the store never stands still under it.
 const RIVAL_COMMITS: u64 = 200;
+
+fn registry_outlives_a_log_that_cannot_be_read(subject: &Subject) -> Verdict {
+    let (here, there) = (subject.open()?, subject.open()?);
+    let faulty = Arc::new(FaultStore::new(
+        Arc::clone(there.store()),
+        0,
+        Fault::Refused,
+    ));
+    let shared: Arc<dyn RegistryStore> = Arc::clone(&faulty) as _;
+    on(&here, |one| {
+        with_registry(&shared, EngineConfig::default(), |other| {
+            let mut watch = other.watch(Revision::ZERO);
+            // As with an owner that is silent for too long, just when its commits are fetched.
+            faulty.refuse_changes(3);
+            register(one, "api", "1")?;
+            assert_eq!(revisions(&mut watch, 1)?, [1]);
+            register(other, "api", "2")?;
+            assert_eq!(revisions(&mut watch, 1)?, [2]);
+            Ok(())
+        })
+    })
+}
 
 fn engine_opens_while_others_keep_committing(subject: &Subject) -> Verdict {
     let inner = subject.open()?;

@@ -131,7 +131,7 @@ impl Driver {
                     let done = self.compact(job.through).await;
                     drop(job.reply.try_send(done.map_err(RegistryError::from)));
                 }
-                Wake::ForeignCommit => self.catch_up().await?,
+                Wake::ForeignCommit => self.follow().await?,
                 Wake::StoreFailed(error) => return Err(error.into()),
                 Wake::Closed => return self.close().await,
             }
@@ -435,6 +435,19 @@ impl Driver {
             .commits
             .fetch_add(commits as u64, Ordering::Relaxed);
         count(&self.shared.counters.groups);
+    }
+
+    /// Catches up with others. A store that cannot be read for a while, as one whose owner is silent or is being replaced,
+    /// ends nothing: what is missing still wakes the driver, and is read then.
+    async fn follow(&mut self) -> Result<(), RegistryError> {
+        match self.catch_up().await {
+            Err(error) if error.is_retryable() => {
+                count(&self.shared.counters.store_errors);
+                tracing::warn!(%error, "the view is behind the store");
+                Ok(())
+            }
+            followed => followed,
+        }
     }
 
     /// Applies what the store has beyond the view: commits of other processes, and our own between them.

@@ -152,8 +152,9 @@ fn commit(work: &Work, store: &Arc<dyn RegistryStore>) -> Result<()> {
         }
         block_on(registry.close())?;
         let closed = driving.join().expect("the driver does not panic");
-        ended.into_iter().collect::<Result<()>>()?;
-        closed.context("close the store")
+        // What the driver ended with is why clients were refused.
+        closed.context("drive the registry")?;
+        ended.into_iter().collect()
     })
 }
 
