@@ -13,7 +13,9 @@ use registry_core::engine::{
 use registry_core::model::{
     Health, HealthStatus, InstanceSpec, Intent, Lifecycle, ServicePolicy, UnknownHeartbeat,
 };
-use registry_core::{Clock as _, ManualClock, RegistryStore, Revision, Span, Timestamp, Writers};
+use registry_core::{
+    Clock as _, ManualClock, Note, RegistryStore, Revision, Span, Timestamp, Writers,
+};
 
 use crate::case::{Case, Failure, Verdict, any, case, persistent, shared};
 use crate::fault::{Fault, FaultStore};
@@ -43,10 +45,13 @@ pub(super) const CASES: &[Case] = &[
     case!(any, critical_is_removed_where_the_policy_says_so),
     case!(any, intent_and_health_are_separate),
     case!(any, expiry_that_cannot_be_committed_is_tried_again),
+    case!(any, removal_that_cannot_be_committed_is_tried_again),
     case!(persistent, reopening_gives_every_lease_its_full_ttl),
     case!(persistent, last_seen_is_known_after_reopening),
     case!(shared, heartbeat_elsewhere_moves_the_lease),
     case!(shared, lease_that_comes_back_has_its_full_ttl),
+    case!(shared, lease_kept_elsewhere_does_not_lapse_here),
+    case!(shared, closed_keeper_leaves_no_note_behind),
     case!(shared, leases_of_a_keeper_that_is_gone_are_adopted),
 ];
 
@@ -153,6 +158,16 @@ impl Running {
         let reply = block_on(registered)?;
         let instance = reply.instance.expect("it was registered");
         Ok(instance.entry().fencing_revision)
+    }
+
+    /// Registers one whose lease outlasts a case, so that time goes on to the end.
+    fn register_lasting(&self) -> Verdict {
+        let lasting = InstanceSpec::new("lasting", "l", "10.0.0.8", 80);
+        let registered = self
+            .registry
+            .register_instance(lasting, None, Context::default());
+        block_on(registered)?;
+        Ok(())
     }
 
     fn change(&self, id: &str, change: InstanceChange) -> Verdict {
@@ -446,12 +461,7 @@ fn expired_is_removed_and_forgotten_in_time(subject: &Subject) -> Verdict {
             forget_stopped_after: Some(Span::from_secs(4)),
             ..ServicePolicy::default()
         })?;
-        // Its lease outlasts the case, so that time goes on to the end.
-        let lasting = InstanceSpec::new("lasting", "l", "10.0.0.8", 80);
-        let registered = running
-            .registry
-            .register_instance(lasting, None, Context::default());
-        block_on(registered)?;
+        running.register_lasting()?;
         running.register("a", None)?;
         running.pass(TTL + Duration::from_secs(1));
         assert_eq!(running.states()?, BTreeMap::from([("expired", 1)]));
@@ -554,6 +564,35 @@ fn expiry_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict 
     })
 }
 
+fn removal_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict {
+    let inner = subject.open()?;
+    if inner.store().capabilities().writers == Writers::Many {
+        return Err(Failure::NotApplicable("its keepers write, too"));
+    }
+    // A policy, two registrations and the expiry are written before the removal is.
+    let faulty: Arc<dyn RegistryStore> = Arc::new(FaultStore::new(
+        Arc::clone(inner.store()),
+        5,
+        Fault::Refused,
+    ));
+    running(&faulty, &new_clock(), |running| {
+        running.set_policy(ServicePolicy {
+            service: "api".to_owned(),
+            remove_expired_after: Some(Span::from_secs(2)),
+            ..ServicePolicy::default()
+        })?;
+        running.register_lasting()?;
+        running.register("a", None)?;
+        running.pass(TTL + Duration::from_millis(400));
+        assert_eq!(running.states()?, BTreeMap::from([("expired", 1)]));
+        running.pass(Duration::from_millis(2800));
+        assert_eq!(running.states()?, BTreeMap::from([("expired", 1)]));
+        running.pass(Duration::from_millis(700));
+        assert_eq!(running.states()?, BTreeMap::from([("stopped", 1)]));
+        Ok(())
+    })
+}
+
 fn reopening_gives_every_lease_its_full_ttl(subject: &Subject) -> Verdict {
     let clock = new_clock();
     let store = subject.open()?;
@@ -641,6 +680,44 @@ fn lease_that_comes_back_has_its_full_ttl(subject: &Subject) -> Verdict {
         assert!(here.has_lease("a")?, "it ended before its time");
         Ok(())
     })
+}
+
+fn lease_kept_elsewhere_does_not_lapse_here(subject: &Subject) -> Verdict {
+    two(subject, |here, there| {
+        here.register("a", None)?;
+        // One that is kept here, so that time goes on.
+        here.register("b", None)?;
+        let before = here.revision()?;
+        there.beat("a")?;
+        here.see(before.next());
+        for _ in 0..2 {
+            here.pass(Duration::from_secs(3));
+            here.beat("b")?;
+            there.pass(Duration::from_secs(3));
+            there.beat("a")?;
+        }
+        assert_eq!(here.revision()?, before.next(), "it lapsed here");
+        assert!(here.has_lease("a")?);
+        Ok(())
+    })
+}
+
+fn closed_keeper_leaves_no_note_behind(subject: &Subject) -> Verdict {
+    let store = subject.open()?;
+    running(store.store(), &new_clock(), |running| {
+        running.register("a", None)?;
+        running.pass(STEP);
+        let notes = block_on(store.store().notes())?;
+        assert!(notes.iter().any(is_of_a_keeper), "{notes:?}");
+        Ok(())
+    })?;
+    let notes = block_on(subject.open()?.store().notes())?;
+    assert!(!notes.iter().any(is_of_a_keeper), "{notes:?}");
+    Ok(())
+}
+
+fn is_of_a_keeper(note: &Note) -> bool {
+    note.name.starts_with("keeper/")
 }
 
 fn leases_of_a_keeper_that_is_gone_are_adopted(subject: &Subject) -> Verdict {

@@ -11,6 +11,9 @@ const SEQUENCE: u8 = 3;
 const BYTES: u8 = 4;
 const VARIANT: u8 = 5;
 
+/// Where the last seven bits of the longest number go: an integer of 128 bits.
+const NUMBER_SHIFT_MAX: u32 = 4 + 7 * 17;
+
 /// Checks that `bytes` holds one value that is nested at most [`VALUE_DEPTH_MAX`] deep.
 pub(super) fn check(bytes: &[u8]) -> Result<(), CodecError> {
     let mut rest = bytes;
@@ -76,12 +79,10 @@ fn read_tag(rest: &mut &[u8]) -> Result<(u8, u64), CodecError> {
         let (&byte, after) = tail
             .split_first()
             .ok_or_else(|| malformed("the end within a number"))?;
-        if shift > 4 + 7 * 18 {
+        if shift > NUMBER_SHIFT_MAX {
             return Err(malformed("a number without end"));
         }
-        if shift < 64 {
-            number |= u64::from(byte & 0x7f) << shift;
-        }
+        number += u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
         has_more = byte & 0x80 != 0;
         shift += 7;
         tail = after;

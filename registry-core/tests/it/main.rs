@@ -7,6 +7,7 @@ mod codec;
 mod commands;
 mod fixture;
 mod json;
+mod leases;
 mod plan;
 mod queries;
 mod retention;

@@ -251,20 +251,11 @@ impl LeaseBook {
         if lease.due.load(Ordering::Relaxed) > now_ms {
             return false;
         }
-        let Some(deadline) = lease.deadline() else {
-            return false;
-        };
-        if deadline > now_ms {
-            self.look_at(lease, deadline);
-            return false;
-        }
-        let current = view.instance(lease.service(), lease.id());
-        let is_current = current.is_some_and(|instance| is_lease_of(instance, lease));
-        if !is_current || !lease.is_kept.load(Ordering::Acquire) {
-            return false;
-        }
         if lease.lapse(&self.clock) {
-            return true;
+            // One that is kept elsewhere, or was replaced, ends here without a word.
+            let current = view.instance(lease.service(), lease.id());
+            return current.is_some_and(|instance| is_lease_of(instance, lease))
+                && lease.is_kept.load(Ordering::Acquire);
         }
         if let Some(deadline) = lease.deadline() {
             self.look_at(lease, deadline);

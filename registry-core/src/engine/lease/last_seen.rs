@@ -79,24 +79,26 @@ impl LastSeen {
         let progress = self.under_way.get_or_insert_default();
         let after = progress.after.as_ref();
         let after = after.map(|(service, id)| (service.as_str(), id.as_str()));
+        let leased = view
+            .instances_after(after)
+            .filter_map(|instance| Some((instance, instance.lease()?)));
         let mut content = vec![FORM];
         let mut last = None;
-        for instance in view.instances_after(after) {
-            let Some(lease) = instance.lease() else {
-                continue;
-            };
+        for (instance, lease) in leased.take(BLOCK_LEASES) {
             content.extend(lease.fencing_revision().0.to_le_bytes());
             content.extend(lease.last_seen().as_nanos().to_le_bytes());
             last = Some((instance.service().clone(), instance.id().clone()));
-            if content.len() > (BLOCK_LEASES - 1) * LEASE_BYTES + 1 {
-                break;
-            }
         }
         if last.is_none() {
+            let written = progress.blocks;
             self.under_way = None;
-            return self.delete_stale(view);
+            let deleted = self.delete_stale(view);
+            // They are to be written again by the next save, or deleted.
+            let names = (0..written).map(|block| block_name(&self.keeper, block));
+            self.stale.extend(names);
+            return deleted;
         }
-        let name = format!("{PREFIX}{}/{}", self.keeper, progress.blocks);
+        let name = block_name(&self.keeper, progress.blocks);
         progress.blocks += 1;
         progress.after = last;
         self.stale.remove(&name);
@@ -118,4 +120,8 @@ impl LastSeen {
         };
         self.stale.extract_if(is_ours).map(note).collect()
     }
+}
+
+fn block_name(keeper: &str, block: usize) -> String {
+    format!("{PREFIX}{keeper}/{block}")
 }

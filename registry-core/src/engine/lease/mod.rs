@@ -133,7 +133,10 @@ impl Lease {
 
     /// When it is due unless it is renewed; none where it has lapsed.
     fn deadline(&self) -> Option<u64> {
-        let renewed = self.renewed.load(Ordering::Acquire);
+        self.deadline_since(self.renewed.load(Ordering::Acquire))
+    }
+
+    fn deadline_since(&self, renewed: u64) -> Option<u64> {
         let span = self.ttl_ms.load(Ordering::Relaxed) + clock::STEP_MAX_MS;
         (renewed != LAPSED).then(|| renewed.saturating_add(span))
     }
@@ -141,8 +144,8 @@ impl Lease {
     /// Marks it as lapsed if it is due, and answers whether it did. A renewal in between wins.
     fn lapse(&self, clock: &LeaseClock) -> bool {
         let renewed = self.renewed.load(Ordering::Acquire);
-        let span = self.ttl_ms.load(Ordering::Relaxed) + clock::STEP_MAX_MS;
-        if renewed == LAPSED || renewed.saturating_add(span) > clock.now_ms() {
+        let is_due = |deadline| deadline <= clock.now_ms();
+        if !self.deadline_since(renewed).is_some_and(is_due) {
             return false;
         }
         let marked =
