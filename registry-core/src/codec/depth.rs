@@ -11,8 +11,8 @@ const SEQUENCE: u8 = 3;
 const BYTES: u8 = 4;
 const VARIANT: u8 = 5;
 
-/// Where the last seven bits of the longest number go: an integer of 128 bits.
-const NUMBER_SHIFT_MAX: u32 = 4 + 7 * 17;
+/// Where the last seven bits of the longest number go: of 128 bits, 4 are in the tag, and 7 in each byte after it.
+const NUMBER_SHIFT_MAX: u32 = 123;
 
 /// Checks that `bytes` holds one value that is nested at most [`VALUE_DEPTH_MAX`] deep.
 pub(super) fn check(bytes: &[u8]) -> Result<(), CodecError> {
