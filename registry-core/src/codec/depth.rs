@@ -117,6 +117,8 @@ mod tests {
             vec![1u32, 70_000],
             Some(u64::MAX),
             u128::MAX,
+            (1.5_f32, -2.5_f64),
+            Ok::<u8, u8>(7),
         );
         let bytes = fcode::to_bytes(&value).unwrap();
         assert!(check(&bytes).is_ok());

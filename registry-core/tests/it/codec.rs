@@ -1,20 +1,22 @@
 //! Stored bytes: every value comes back, and nothing damaged or hostile does.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use registry_core::codec::{
-    CodecId, decode_log_value, decode_value, encode_log_value, encode_value, peek_log_value,
+    CodecId, decode_log_value, decode_value, encode_log_value, encode_log_values, encode_value,
+    peek_log_value,
 };
 use registry_core::limits::{LOG_VALUE_BYTES_MAX, RECORD_BYTES_MAX};
 use registry_core::model::{
-    Endpoint, ExecutionInfo, Health, HealthStatus, Location, Protocol, ServiceEntry, ServiceState,
-    SshConfig,
+    Endpoint, ExecutionInfo, Health, HealthStatus, Location, Protocol, ServiceEntry, ServicePolicy,
+    ServiceState, SshConfig, UnknownHeartbeat,
 };
 use registry_core::portable::PortableRecord;
-use registry_core::{CodecError, Revision, Timestamp, Versioned};
+use registry_core::{Change, CodecError, Image, LogEntry, Record, Revision, Timestamp, Versioned};
 
 use crate::fixture::{entries, image, key, log, record};
 
@@ -214,6 +216,40 @@ fn sealed_log(body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn other_magic_or_codec_is_no_log_value() {
+    for header in [[b'H', b'R', 1, 1, 0, 0], [b'H', b'L', 2, 1, 0, 0]] {
+        let found = decode_log_value(&sealed(header.to_vec(), &[], &[]));
+        assert!(matches!(found, Err(CodecError::Header(_))), "{found:?}");
+    }
+}
+
+#[test]
+fn every_answer_to_unknown_heartbeats_comes_back() {
+    let answers = [
+        None,
+        Some(UnknownHeartbeat::Refuse),
+        Some(UnknownHeartbeat::Pending),
+        Some(UnknownHeartbeat::Active),
+    ];
+    for unknown_heartbeat in answers {
+        let policy = ServicePolicy {
+            service: "api".to_owned(),
+            unknown_heartbeat,
+            ..ServicePolicy::default()
+        };
+        let value = Versioned {
+            image: Image::new(Record::Policy(policy)).unwrap(),
+            created: Revision(1),
+            modified: Revision(2),
+        };
+        for codec in CODECS {
+            let read = decode_value(value.key(), &encode_value(codec, &value));
+            assert_eq!(read.unwrap(), value);
+        }
+    }
+}
+
+#[test]
 fn hostile_depth_is_refused_before_decoding() {
     // Tag 3, a sequence of one item, is one byte a level.
     let deep = [vec![3 | 1 << 3; 100_000], vec![0]].concat();
@@ -277,5 +313,62 @@ fn unknown_codecs_and_newer_majors_are_refused() {
     assert!(
         matches!(found, Err(CodecError::SchemaTooNew { .. })),
         "{found:?}"
+    );
+}
+
+/// An entry of that revision, with so many changes of some 130 KB each.
+fn large_entry(revision: u64, changes: usize, reason_bytes: usize) -> Arc<LogEntry> {
+    let large = image(ServiceEntry {
+        depends_on: (0..512).map(|number| format!("{number:0255}")).collect(),
+        ..ServiceEntry::new("api", "1")
+    });
+    let mut commit = log()[0].commit.clone();
+    commit.revision = Revision(revision);
+    commit.cause.reason = Some("x".repeat(reason_bytes));
+    let change = Change {
+        key: key("api"),
+        before: None,
+        after: Some(large),
+    };
+    commit.changes = vec![change; changes];
+    Arc::new(LogEntry {
+        commit,
+        ..(*log()[0]).clone()
+    })
+}
+
+#[test]
+fn group_is_one_value_up_to_half_the_limit() {
+    assert_eq!(encode_log_values(&[]).unwrap(), []);
+    let small = log();
+    let whole = encode_log_value(&small);
+    assert_eq!(encode_log_values(&small).unwrap(), [(Revision(1), whole)]);
+    // 13 MB each: two are below the half of 64 MiB, three are not.
+    let large: Vec<_> = (7..12).map(|number| large_entry(number, 100, 0)).collect();
+    let values = encode_log_values(&large).unwrap();
+    let groups: Vec<Vec<_>> = values
+        .iter()
+        .map(|(_, value)| {
+            let ids = peek_log_value(value).unwrap().into_iter();
+            ids.map(|(revision, _)| revision.0).collect()
+        })
+        .collect();
+    assert_eq!(groups, [vec![7, 8], vec![9, 10], vec![11]]);
+    let firsts: Vec<_> = values.iter().map(|(first, _)| first.0).collect();
+    assert_eq!(firsts, [7, 9, 11]);
+}
+
+#[test]
+fn largest_log_value_is_written_and_read() {
+    let value = |reason_bytes| encode_log_values(&[large_entry(7, 508, reason_bytes)]);
+    let first = value(10_000).unwrap()[0].1.len();
+    let fitting = 10_000 + LOG_VALUE_BYTES_MAX - first;
+    let largest = value(fitting).unwrap().swap_remove(0).1;
+    assert_eq!(largest.len(), LOG_VALUE_BYTES_MAX);
+    assert_eq!(peek_log_value(&largest).unwrap().len(), 1);
+    let larger = value(fitting + 1).unwrap_err();
+    assert!(
+        matches!(larger, CodecError::Limit { unit: "bytes", found, .. } if found == LOG_VALUE_BYTES_MAX + 1),
+        "{larger:?}"
     );
 }

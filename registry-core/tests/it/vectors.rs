@@ -7,12 +7,13 @@ use futures_lite::future::block_on;
 use registry_core::codec::{
     CodecId, decode_log_value, decode_value, encode_log_value, encode_value, peek_log_value,
 };
+use registry_core::limits::RECORD_BYTES_MAX;
 use registry_core::model::{
     ExecutionInfo, Health, KeeperEntry, Location, ServiceEntry, ServiceState,
 };
 use registry_core::portable::{PortableEntry, PortableRecord};
 use registry_core::{
-    Anchor, Change, Commit, Hash, Head, Image, LogEntry, MemoryStore, Mutation, Record,
+    Anchor, Change, CodecError, Commit, Hash, Head, Image, LogEntry, MemoryStore, Mutation, Record,
     RegistryStore as _, Rejection, RestorePage, Revision, SCHEMA, SchemaVersion, Seal, Transaction,
     TransactionId, Versioned,
 };
@@ -245,6 +246,11 @@ struct ServiceV1_1 {
 }
 
 fn newer_body() -> Vec<u8> {
+    newer_body_with("http://10.0.0.7/health")
+}
+
+/// The body with any text in the field that 1.1 has more.
+fn newer_body_with(health_endpoint: &str) -> Vec<u8> {
     let service = ServiceV1_1 {
         name: "newer".to_owned(),
         version: "1".to_owned(),
@@ -254,7 +260,7 @@ fn newer_body() -> Vec<u8> {
         depends_on: vec!["api".to_owned()],
         state: (77, "drained".to_owned()),
         last_health_check: Some((77, TIME.as_nanos(), None)),
-        health_endpoint: Some("http://10.0.0.7/health".to_owned()),
+        health_endpoint: Some(health_endpoint.to_owned()),
     };
     fcode::to_bytes(&service).unwrap()
 }
@@ -330,6 +336,58 @@ fn newer_value_in_the_log_keeps_its_hash() {
     let read = decode_log_value(&encode_log_value(&[Arc::clone(&entry)])).unwrap();
     assert!(read[0].is_intact());
     assert_eq!(read, [entry]);
+}
+
+#[test]
+fn newer_value_is_portable_with_what_is_not_seen() {
+    let (_, value) = newer_value();
+    let json = serde_json::to_value(PortableRecord::from(&value)).unwrap();
+    let read = |json: serde_json::Value| {
+        let portable: PortableRecord = serde_json::from_value(json).unwrap();
+        Versioned::try_from(portable)
+    };
+    assert_eq!(read(json.clone()).unwrap(), value);
+    let mut other = json;
+    other["image"]["hash"] = "00".repeat(32).into();
+    let found = read(other);
+    assert!(matches!(found, Err(CodecError::Hash { .. })), "{found:?}");
+}
+
+/// A stored value of schema 1.1 whose body has so many bytes.
+fn newer_of_size(body_bytes: usize) -> Vec<u8> {
+    let text = |length| "x".repeat(length);
+    let most = newer_body_with(&text(body_bytes)).len();
+    let body = newer_body_with(&text(body_bytes - (most - body_bytes)));
+    assert_eq!(body.len(), body_bytes);
+    stored(CodecId::Fcode, NEWER, "newer", &body)
+}
+
+#[test]
+fn largest_record_is_read_and_no_larger_one() {
+    let is_limit = |found: &CodecError| matches!(found, CodecError::Limit { unit: "bytes", max: RECORD_BYTES_MAX, found } if *found == RECORD_BYTES_MAX + 1);
+    let larger = decode_value(&key("newer"), &newer_of_size(RECORD_BYTES_MAX + 1));
+    assert!(is_limit(&larger.unwrap_err()));
+    let largest = decode_value(&key("newer"), &newer_of_size(RECORD_BYTES_MAX)).unwrap();
+    // In a log, too.
+    let mut commit = log()[0].commit.clone();
+    commit.changes = vec![Change {
+        key: key("newer"),
+        before: None,
+        after: Some(Arc::clone(&largest.image)),
+    }];
+    let entry = Arc::new(LogEntry::chain(Hash::default(), commit));
+    let read = decode_log_value(&encode_log_value(&[Arc::clone(&entry)]));
+    assert_eq!(read.unwrap(), [entry]);
+    // And in JSON.
+    let mut json = serde_json::to_value(PortableRecord::from(&largest)).unwrap();
+    let read = |json: &serde_json::Value| {
+        let portable: PortableRecord = serde_json::from_value(json.clone()).unwrap();
+        Versioned::try_from(portable)
+    };
+    assert_eq!(read(&json).unwrap(), largest);
+    let body = json["image"]["body"].as_str().unwrap().to_owned() + "00";
+    json["image"]["body"] = body.into();
+    assert!(is_limit(&read(&json).unwrap_err()));
 }
 
 #[test]
