@@ -169,6 +169,27 @@ fn replaced_leases_lapse_without_a_word() {
 }
 
 #[test]
+fn replaced_leases_are_no_part_of_a_mass() {
+    run(async |registry, clock| {
+        let ids = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        for id in ids {
+            list(registry, id, TTL_MS, Some(1)).await;
+        }
+        for incarnation in 2..=5 {
+            list(registry, "a", TTL_MS, Some(incarnation)).await;
+        }
+        pass(registry, clock, 4000).await;
+        for id in &ids[..4] {
+            assert!(registry.try_heartbeat(&registry.stale_view(), beat(id, None)));
+        }
+        pass(registry, clock, 1500).await;
+        // Four of eight are the half that may go.
+        let states = ids.map(|id| state(registry, id));
+        assert_eq!(states, [["leased"; 4], ["expired"; 4]].concat()[..]);
+    });
+}
+
+#[test]
 fn ended_and_held_back_are_counted_apart() {
     run(async |registry, clock| {
         set_policy(
@@ -375,7 +396,9 @@ fn last_seen_of_many_is_saved_in_blocks() {
         }
         pass(registry, clock, 19_900).await;
         assert_eq!(notes(&store), []);
-        pass(registry, clock, 300).await;
+        pass(registry, clock, 100).await;
+        assert_eq!(notes(&store), [named(0, BLOCK_LEASES)]);
+        pass(registry, clock, 100).await;
         let saved = [named(0, BLOCK_LEASES), named(1, 2)];
         assert_eq!(notes(&store), saved);
     });

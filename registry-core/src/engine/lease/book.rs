@@ -431,7 +431,8 @@ impl Phase {
     fn is_of(self, instance: &Instance, mark: Timestamp) -> bool {
         let entry = instance.entry();
         let since = match self {
-            Self::Suspect if entry.has_lease() => entry.suspect_since,
+            // Whatever ends a lease ends this, too.
+            Self::Suspect => entry.suspect_since,
             Self::Expired if !entry.is_stopped() => entry.expired_at,
             Self::Critical if entry.has_lease() => critical_since(instance),
             Self::Stopped => entry.stopped_at,

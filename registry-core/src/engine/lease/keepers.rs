@@ -180,3 +180,107 @@ fn is_named(view: &View, id: &str) -> bool {
 fn new_id() -> Arc<str> {
     TransactionId::fresh().to_string().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{adopted, view};
+    use super::*;
+    use crate::model::InstanceSpec;
+    use crate::record::Record;
+    use crate::time::Timestamp;
+
+    fn sign(id: &str, content: u8) -> Note {
+        Note {
+            name: format!("keeper/{id}"),
+            content: vec![content],
+        }
+    }
+
+    fn keepers() -> Keepers {
+        Keepers::new(&LeaseConfig::default())
+    }
+
+    fn kept_by(keeper: &str, id: &str) -> Record {
+        let entry = InstanceSpec::new("api", id, "10.0.0.7", 80);
+        let mut entry = entry.start(1, Revision(1), Timestamp::default());
+        keeper.clone_into(&mut entry.keeper);
+        Record::Instance(entry)
+    }
+
+    #[test]
+    fn keeper_of_nothing_shows_no_life() {
+        let mut keepers = keepers();
+        assert!(keepers.is_idle() && !keepers.has_others());
+        assert!(!keepers.is_due(1_000_000));
+        assert!(keepers.beat(0).is_none() && keepers.end().is_none());
+        keepers.meet(&[sign(&keepers.own_id(), 1)]);
+        assert!(keepers.is_idle(), "it does not watch itself");
+        keepers.meet(&[sign("other", 1)]);
+        assert!(!keepers.is_idle() && keepers.has_others());
+        assert!(keepers.is_due(1_000_000));
+        keepers.follow(&View::default());
+        assert!(keepers.has_others(), "nobody adopted it");
+    }
+
+    #[test]
+    fn signs_of_life_differ_and_come_five_times_a_ttl() {
+        let mut keepers = keepers();
+        let own = keepers.own_id();
+        assert!(keepers.is_ours(&View::default(), &own));
+        let first = keepers.beat(0).unwrap();
+        assert!(!keepers.is_due(999));
+        assert!(keepers.is_due(1000));
+        assert_ne!(keepers.beat(1000).unwrap(), first);
+    }
+
+    #[test]
+    fn each_keeper_is_silent_by_its_own_sign() {
+        let mut keepers = keepers();
+        let signs = |a, b| [sign("a", a), sign("b", b)];
+        keepers.meet(&signs(1, 1));
+        assert!(keepers.silent(&signs(1, 1), 0).is_empty());
+        assert!(keepers.silent(&signs(2, 1), 4999).is_empty());
+        assert_eq!(keepers.silent(&signs(2, 1), 5000), ["b"]);
+        assert_eq!(keepers.silent(&signs(2, 1), 9999), ["a"]);
+        assert!(!keepers.has_others());
+    }
+
+    #[test]
+    fn leases_are_adopted_from_whom_they_name() {
+        let keepers = keepers();
+        let own = keepers.own_id().to_string();
+        // The leases of "first" were adopted by "second", which has some of its own; "none" had some once.
+        let view = view(vec![
+            kept_by("first", "a"),
+            kept_by("second", "b"),
+            kept_by("third", "c"),
+            adopted("first", "second"),
+            adopted("none", "second"),
+            adopted("other", "third"),
+        ]);
+        let told = |actions: Vec<Action>| -> Vec<String> {
+            let told = actions.into_iter().map(|action| match action {
+                Action::PutKeeper { keeper, expect } => {
+                    assert_eq!(keeper.adopted_by, own);
+                    format!("{} {expect:?}", keeper.id)
+                }
+                Action::ForgetKeeper { id, expect } => format!("forget {id} {expect:?}"),
+                other => format!("{other:?}"),
+            });
+            told.collect()
+        };
+        let at = |revision| format!("{:?}", Expect::At(Revision(revision)));
+        let expected = [
+            format!("first {}", at(4)),
+            format!("forget none {}", at(5)),
+            format!("second {}", at(0)),
+        ];
+        assert_eq!(told(keepers.adopt(&view, "second")), expected);
+        // One that was adopted before, and that no lease names, is forgotten; one that nothing is known of is no matter.
+        assert_eq!(
+            told(keepers.adopt(&view, "other")),
+            [format!("forget other {}", at(6))]
+        );
+        assert!(keepers.adopt(&view, "unknown").is_empty());
+    }
+}

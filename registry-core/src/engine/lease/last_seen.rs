@@ -125,3 +125,26 @@ impl LastSeen {
 fn block_name(keeper: &str, block: usize) -> String {
     format!("{PREFIX}{keeper}/{block}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{adopted, view};
+    use super::*;
+
+    #[test]
+    fn blocks_of_keepers_that_are_gone_are_deleted() {
+        let mut last_seen = LastSeen::new(&LeaseConfig::default(), "own");
+        let note = |name: &str, content| Note {
+            name: name.to_owned(),
+            content,
+        };
+        let known = ["last_seen/own/0", "last_seen/gone/0", "last_seen/other/0"];
+        last_seen.read(&known.map(|name| note(name, vec![FORM])));
+        let view = view(vec![adopted("gone", "own")]);
+        assert!(last_seen.due(&view, 59_999).is_empty());
+        let mut deleted = last_seen.due(&view, 60_000);
+        deleted.sort_by(|one, other| one.name.cmp(&other.name));
+        let expected = ["last_seen/gone/0", "last_seen/own/0"];
+        assert_eq!(deleted, expected.map(|name| note(name, Vec::new())));
+    }
+}

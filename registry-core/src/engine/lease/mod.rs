@@ -10,6 +10,8 @@ mod book;
 mod clock;
 mod config;
 mod deadlines;
+#[cfg(test)]
+mod fixture;
 mod keepers;
 mod last_seen;
 mod protection;
