@@ -362,8 +362,8 @@ fn run_on(store: &Arc<MemoryStore>, work: impl AsyncFnOnce(&Registry, &ManualClo
     let shared = Arc::clone(store) as Arc<dyn RegistryStore>;
     let opened = Registry::open(shared, EngineConfig::default(), Arc::clone(&clock) as _);
     let (registry, driver) = block_on(opened).unwrap();
-    let driven = async { driver.run().await.unwrap() };
-    block_on(future::or(work(&registry, &clock), driven));
+    let drive = async { driver.run().await.unwrap() };
+    block_on(future::or(work(&registry, &clock), drive));
 }
 
 /// Names and sizes of the notes that there are.
