@@ -209,6 +209,8 @@ struct Findings {
     cuts: Vec<Cuts>,
     histories: Vec<Recorded>,
     problems: Vec<String>,
+    /// What was not run.
+    missing: Vec<String>,
 }
 
 /// Runs everything, and fails where a promise was broken. At the size of a release it writes the page.
@@ -247,6 +249,31 @@ pub(crate) fn run(size: Size) -> Result<()> {
         problems.len(),
         problems.join("\n  ")
     )
+}
+
+/// Writes the page of what was answered at a commit so far, and names what is missing.
+pub(crate) fn write_kept(commit: &str) -> Result<()> {
+    let size = Size::Release;
+    let kept = Kept::at(commit);
+    let mut findings = Findings::default();
+    for run in [cuts(size), histories(size)].concat() {
+        match kept.known(run.rig, &run.options)? {
+            Some(answer) => findings.take(&run, answer)?,
+            None => findings.missing.push(run.command()),
+        }
+    }
+    let fuzz = ["--seconds", size.fuzz(), "--seed", SEED];
+    let tools = TOOLS.iter().map(|(name, _)| ("cargo", vec![*name]));
+    for (name, options) in [("fuzz", fuzz.to_vec())].into_iter().chain(tools) {
+        if kept.known::<Value>(name, &options)?.is_none() {
+            let missing = match name {
+                "cargo" => options.join(" "),
+                rig => format!("cargo xtask {rig} {}", options.join(" ")),
+            };
+            findings.missing.push(missing);
+        }
+    }
+    replace(FILE, "gate", &page(commit, &findings)?)
 }
 
 /// One run of a rig.
@@ -382,12 +409,34 @@ impl Kept {
         let changed = git(&[&["status", "--porcelain"][..], &CODE].concat())?;
         ensure!(changed.is_empty(), "commit first:\n{changed}");
         let commit = git(&[&["log", "-1", "--format=%h"][..], &CODE].concat())?;
-        let folder = root().join("target/gate").join(&commit);
-        fs::create_dir_all(&folder).context("make a folder for the answers")?;
-        Ok(Self {
-            folder: Some(folder),
-            commit,
-        })
+        let kept = Self::at(&commit);
+        if let Some(folder) = &kept.folder {
+            fs::create_dir_all(folder).context("make a folder for the answers")?;
+        }
+        Ok(kept)
+    }
+
+    fn at(commit: &str) -> Self {
+        Self {
+            folder: Some(root().join("target/gate").join(commit)),
+            commit: commit.to_owned(),
+        }
+    }
+
+    fn file(&self, name: &str, options: &[&str]) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        Some(folder.join(format!("{name} {}.json", options.join(" "))))
+    }
+
+    /// What was answered before.
+    fn known<T: DeserializeOwned>(&self, name: &str, options: &[&str]) -> Result<Option<T>> {
+        let Some(bytes) = self
+            .file(name, options)
+            .and_then(|file| fs::read(file).ok())
+        else {
+            return Ok(None);
+        };
+        Ok(Some(serde_json::from_slice(&bytes)?))
     }
 
     /// What was answered before, or else what the run answers now.
@@ -397,16 +446,12 @@ impl Kept {
         options: &[&str],
         run: impl FnOnce() -> Result<Option<T>>,
     ) -> Result<Option<T>> {
-        let Some(folder) = &self.folder else {
-            return run();
-        };
-        let file = folder.join(format!("{name} {}.json", options.join(" ")));
-        if let Ok(bytes) = fs::read(&file) {
-            return Ok(serde_json::from_slice(&bytes)?);
+        if let Some(answer) = self.known(name, options)? {
+            return Ok(Some(answer));
         }
         let answer = run()?;
-        if answer.is_some() {
-            fs::write(&file, serde_json::to_vec(&answer)?).context("keep the answer")?;
+        if let (Some(answer), Some(file)) = (&answer, self.file(name, options)) {
+            fs::write(&file, serde_json::to_vec(answer)?).context("keep the answer")?;
         }
         Ok(answer)
     }
@@ -427,6 +472,9 @@ fn page(commit: &str, findings: &Findings) -> Result<String> {
     text.push_str(&tables(findings));
     for problem in &findings.problems {
         writeln!(text, "\nBroken: {problem}")?;
+    }
+    for missing in &findings.missing {
+        writeln!(text, "\nNot run yet: {missing}")?;
     }
     Ok(text)
 }
