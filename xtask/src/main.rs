@@ -3,6 +3,8 @@
 //!
 //! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options; `cargo xtask crash`,
 //! the histories of one daemon that is killed; and all of them: `cargo xtask gate [--quick]`.
+//!
+//! Figures: `cargo xtask bench PART [OPTIONS]`.
 
 mod arrows;
 mod autobahn;
@@ -23,7 +25,7 @@ use crate::rigs::Build;
 
 const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
                      autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
-                     crash [OPTIONS] | gate [--quick]";
+                     crash [OPTIONS] | gate [--quick] | bench PART [OPTIONS]";
 
 fn main() -> ExitCode {
     match run() {
@@ -47,7 +49,7 @@ fn run() -> Result<()> {
         ["contract"] => contract::run(),
         ["autobahn"] => autobahn::run(false),
         ["autobahn", "--all"] => autobahn::run(true),
-        ["fuzz" | "histories" | "powercut", ..] => {
+        ["bench" | "fuzz" | "histories" | "powercut", ..] => {
             rigs::run(arguments[0], Build::Fast, &arguments[1..])
         }
         ["crash", options @ ..] => {
