@@ -15,9 +15,11 @@ mod message;
 mod openapi;
 mod params;
 mod peer;
+mod shown;
 mod snapshot;
 mod strict;
 mod subscription;
+mod told;
 
 pub use action::{ACTIONS, ActionSpec, Effect, PROMETHEUS_TARGETS, Route};
 pub use answer::{
@@ -33,6 +35,8 @@ pub use message::{EventMessage, Request, Response, parse_request};
 pub use openapi::{ActionSchemas, action_schemas, error_schema};
 pub use params::{SubscribeParams, UnsubscribeParams};
 pub use peer::Peer;
+pub use shown::{ShownInstance, ShownService};
 pub use snapshot::{Snapshot, StateRecord};
 pub use strict::parse_strict;
 pub use subscription::Subscription;
+pub use told::SharedJson;

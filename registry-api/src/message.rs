@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::error::ErrorInfo;
 use crate::event::{COMPACTED, LAGGED};
 use crate::strict::parse_strict;
+use crate::told::SharedJson;
 
 /// Longest id of a request, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -73,7 +74,7 @@ pub struct EventMessage {
     /// Whether everything up to the data's revision has been told: the revision to resume after.
     pub complete: bool,
     /// What happened; every event's data has a `revision`.
-    pub data: Box<RawValue>,
+    pub data: SharedJson,
 }
 
 impl EventMessage {

@@ -9,12 +9,13 @@ use registry_core::{Revision, Timestamp};
 
 use super::{Answered, Api, Planned, Refusal, answer, expect, parse, written};
 use crate::answer::{
-    Beaten, ExplanationList, InstanceInfo, InstanceList, PolicyInfo, RefusedBeat, Released, Written,
+    Beaten, ExplanationList, InstanceList, PolicyInfo, RefusedBeat, Released, Written,
 };
 use crate::auth::Caller;
 use crate::bind::Life;
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::params;
+use crate::shown::ShownInstance;
 use crate::strict::parse_strict_borrowed;
 
 impl Api {
@@ -33,7 +34,7 @@ impl Api {
         let page = self.registry.list_instances(&request).await?;
         let instances = page.instances.iter();
         let list = InstanceList {
-            instances: instances.map(|it| InstanceInfo::from(&**it)).collect(),
+            instances: instances.map(ShownInstance::from).collect(),
             next_cursor: page.next.map(|cursor| cursor.to_string()),
         };
         Ok(answer(&list, page.revision))
@@ -47,7 +48,7 @@ impl Api {
             service: params.service,
             instance_id: params.instance_id,
         })?;
-        Ok(answer(&InstanceInfo::from(&**instance), view.revision()))
+        Ok(answer(&ShownInstance::from(instance), view.revision()))
     }
 
     pub(super) async fn resolve_service(&self, params: params::ResolveService) -> Answered {
@@ -64,7 +65,7 @@ impl Api {
         let resolved = self.registry.resolve(&request).await?;
         let instances = resolved.instances.iter();
         let list = InstanceList {
-            instances: instances.map(|it| InstanceInfo::from(&**it)).collect(),
+            instances: instances.map(ShownInstance::from).collect(),
             next_cursor: None,
         };
         Ok(answer(&list, resolved.revision))
@@ -157,7 +158,7 @@ impl Api {
             revision: view.revision(),
             changed: false,
             service: None,
-            instance: found.map(|it| InstanceInfo::from(&**it)),
+            instance: found.map(ShownInstance::from),
         };
         Ok(answer(&written, view.revision()))
     }

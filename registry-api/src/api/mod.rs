@@ -16,16 +16,18 @@ use serde_json::value::RawValue;
 
 use crate::action::{ActionSpec, Effect};
 use crate::answer::{
-    EndpointInfo, EndpointList, History, HistoryEntry, InstanceInfo, LogEntryInfo, LogList, Pong,
-    RegistryInfo, ServiceInfo, ServiceList, Written,
+    EndpointInfo, EndpointList, History, HistoryEntry, LogEntryInfo, LogList, Pong, RegistryInfo,
+    ServiceList, Written,
 };
 use crate::auth::Caller;
 use crate::bind::{Binder, Bindings};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
 use crate::params;
+use crate::shown::{ShownInstance, ShownService};
 use crate::snapshot::Snapshot;
 use crate::strict::parse_strict;
+use crate::told::Kept;
 
 /// Log entries in a page of a history, where the caller names no number.
 const HISTORY_PAGE: usize = 100;
@@ -35,6 +37,7 @@ const HISTORY_PAGE: usize = 100;
 pub struct Api {
     registry: Registry,
     binder: Option<Binder>,
+    told: Arc<Kept>,
 }
 
 /// The answer to an action: its data, and the revision that it reflects.
@@ -79,6 +82,7 @@ impl Api {
         Self {
             registry,
             binder: None,
+            told: Arc::default(),
         }
     }
 
@@ -87,8 +91,8 @@ impl Api {
     pub fn with_bindings(registry: Registry) -> (Self, Bindings) {
         let (binder, bindings) = Bindings::new(registry.clone());
         let api = Self {
-            registry,
             binder: Some(binder),
+            ..Self::new(registry)
         };
         (api, bindings)
     }
@@ -96,6 +100,11 @@ impl Api {
     /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What commits tell.
+    pub(crate) fn told(&self) -> &Arc<Kept> {
+        &self.told
     }
 
     /// The time.
@@ -240,11 +249,7 @@ impl Api {
 
     async fn list_services(&self, params: params::ListServices) -> Answered {
         let page = self.page(params).await?;
-        let services = page
-            .services
-            .iter()
-            .map(|service| ServiceInfo::from(&**service))
-            .collect();
+        let services = page.services.iter().map(ShownService::from).collect();
         let next_cursor = page.next.map(|cursor| cursor.to_string());
         Ok(answer(
             &ServiceList {
@@ -280,7 +285,7 @@ impl Api {
         let service = view
             .get(&name)
             .ok_or(RegistryError::UnknownService { name: params.name })?;
-        Ok(answer(&ServiceInfo::from(&**service), view.revision()))
+        Ok(answer(&ShownService::from(service), view.revision()))
     }
 
     async fn service_history(&self, params: params::ServiceHistory) -> Answered {
@@ -377,8 +382,8 @@ fn written(reply: &Reply) -> Answer {
     let written = Written {
         revision: reply.revision,
         changed: reply.is_changed,
-        service: reply.service.as_deref().map(ServiceInfo::from),
-        instance: reply.instance.as_deref().map(InstanceInfo::from),
+        service: reply.service.as_ref().map(ShownService::from),
+        instance: reply.instance.as_ref().map(ShownInstance::from),
     };
     answer(&written, reply.revision)
 }

@@ -9,6 +9,7 @@
 //! | 6..10 | CRC-32 over bytes 0..6 and the body, little endian |
 //! | 10.. | body: the entries, oldest first |
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -38,9 +39,11 @@ struct EntryV1<'a> {
     #[serde(borrow)]
     id: Bytes<'a>,
     time_nanos: i64,
-    actor: String,
-    action: String,
-    reason: Option<String>,
+    #[serde(borrow)]
+    actor: Cow<'a, str>,
+    #[serde(borrow)]
+    action: Cow<'a, str>,
+    reason: Option<Cow<'a, str>>,
     #[serde(borrow)]
     changes: Vec<ChangeV1<'a>>,
     #[serde(borrow)]
@@ -76,7 +79,7 @@ struct ImageV1<'a> {
 }
 
 /// Bytes that are written as bytes and read without a copy.
-struct Bytes<'a>(std::borrow::Cow<'a, [u8]>);
+struct Bytes<'a>(Cow<'a, [u8]>);
 
 impl Serialize for Bytes<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -177,9 +180,9 @@ fn stored_entry(entry: &LogEntry) -> EntryV1<'_> {
         revision: revision.0,
         id: id.0[..].into(),
         time_nanos: cause.time.as_nanos(),
-        actor: cause.actor.clone(),
-        action: cause.action.clone(),
-        reason: cause.reason.clone(),
+        actor: (&cause.actor).into(),
+        action: (&cause.action).into(),
+        reason: cause.reason.as_ref().map(Cow::from),
         changes: changes.iter().map(stored_change).collect(),
         previous: entry.previous.0[..].into(),
         hash: entry.hash.0[..].into(),
@@ -263,9 +266,9 @@ fn fixed<const N: usize>(bytes: &Bytes<'_>) -> Result<[u8; N], CodecError> {
 
 fn read_entry(stored: &EntryV1<'_>) -> Result<LogEntry, CodecError> {
     let cause = Cause {
-        actor: stored.actor.clone(),
-        action: stored.action.clone(),
-        reason: stored.reason.clone(),
+        actor: stored.actor.to_string(),
+        action: stored.action.to_string(),
+        reason: stored.reason.as_deref().map(str::to_owned),
         time: Timestamp::from_nanos(stored.time_nanos),
     };
     let commit = Commit {

@@ -277,7 +277,8 @@ pub(super) fn register_websocket(operations: u64) -> Result<()> {
                 &json!({ "service": entry::service(index % SERVICES, 1 + index / SERVICES) }),
             )
         };
-        let requests: Vec<_> = (0..operations).map(request).collect();
+        // Each of them changes the entry that the one before has left.
+        let requests: Vec<_> = (0..2 * SERVICES).map(request).collect();
         ask(&faces, &requests, operations).await
     })
 }
