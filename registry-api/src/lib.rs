@@ -13,6 +13,7 @@ mod event;
 mod message;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod pages;
 mod params;
 mod peer;
 mod shown;
@@ -25,7 +26,7 @@ pub use action::{ACTIONS, ActionSpec, Effect, PROMETHEUS_TARGETS, Route};
 pub use answer::{
     ChangeInfo, EndpointInfo, HistoryEntry, InstanceInfo, LogEntryInfo, RegistryInfo, ServiceInfo,
 };
-pub use api::{Answer, Api};
+pub use api::{Answer, Api, Subject};
 pub use auth::{Access, Authenticator, Caller, Token};
 pub use bind::{Bindings, Connection};
 pub use error::{ErrorCode, ErrorInfo};

@@ -45,7 +45,7 @@ pub struct Response {
     pub message_type: ResponseType,
     /// The answer, where there was no error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Box<RawValue>>,
+    pub data: Option<SharedJson>,
     /// The error, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,
@@ -125,11 +125,11 @@ fn read_id(text: &str) -> Option<String> {
 
 impl Response {
     /// An answer.
-    pub fn answer(id: String, data: Box<RawValue>, revision: Revision) -> Self {
+    pub fn answer(id: String, data: impl Into<SharedJson>, revision: Revision) -> Self {
         Self {
             id: Some(id),
             message_type: ResponseType::Response,
-            data: Some(data),
+            data: Some(data.into()),
             error: None,
             revision,
         }

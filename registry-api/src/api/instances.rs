@@ -1,5 +1,7 @@
 //! Answers actions on instances.
 
+use std::sync::Arc;
+
 use registry_core::engine::{
     Action, Context, Heartbeat, InstanceAction, InstanceChange, InstanceCursor,
     InstancePageRequest, Place, RegistryError, ResolveRequest, register_action,
@@ -7,7 +9,7 @@ use registry_core::engine::{
 use registry_core::model::{HealthStatus, InstanceSpec, ModelError, Name, ServicePolicy};
 use registry_core::{Revision, Timestamp};
 
-use super::{Answered, Api, Planned, Refusal, answer, expect, parse, written};
+use super::{Answer, Answered, Api, Planned, Refusal, Subject, answer, expect, parse, written};
 use crate::answer::{
     Beaten, ExplanationList, InstanceList, PolicyInfo, RefusedBeat, Released, Written,
 };
@@ -48,7 +50,10 @@ impl Api {
             service: params.service,
             instance_id: params.instance_id,
         })?;
-        Ok(answer(&ShownInstance::from(instance), view.revision()))
+        Ok(Answer {
+            subject: Some(Subject::Instance(Arc::clone(instance))),
+            ..answer(&ShownInstance::from(instance), view.revision())
+        })
     }
 
     pub(super) async fn resolve_service(&self, params: params::ResolveService) -> Answered {
@@ -98,7 +103,7 @@ impl Api {
         Ok(self.policy_answer(&view, params.service))
     }
 
-    fn policy_answer(&self, view: &registry_core::engine::View, service: String) -> super::Answer {
+    fn policy_answer(&self, view: &registry_core::engine::View, service: String) -> Answer {
         let own = view.policy(&service).cloned();
         let info = PolicyInfo {
             own: own.unwrap_or_else(|| ServicePolicy {
