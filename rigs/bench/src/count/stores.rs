@@ -184,7 +184,6 @@ macro_rules! on_each {
 }
 
 on_each! {
-    Json: register_json, open_json;
     Redb: register_redb, open_redb;
     Sled: register_sled, open_sled;
     Sqlite: register_sqlite, open_sqlite;
