@@ -29,6 +29,8 @@ use crate::transaction::{Cause, TransactionId};
 const MAGIC: [u8; 2] = *b"HL";
 const CHECKSUM_AT: usize = 6;
 const BODY_AT: usize = 10;
+/// What an entry mostly takes beside its records: ids, hashes, names, a reason.
+const ENTRY_BYTES_USUAL: usize = 256;
 
 /// The entries of one log value, oldest first.
 pub type LogValue = Vec<Arc<LogEntry>>;
@@ -102,7 +104,10 @@ impl<'a> From<&'a [u8]> for Bytes<'a> {
 /// Writes entries with header and checksum.
 pub fn encode_log_value(entries: &[Arc<LogEntry>]) -> Vec<u8> {
     let stored: Vec<EntryV1<'_>> = entries.iter().map(|entry| stored_entry(entry)).collect();
-    let body = fcode::to_bytes(&stored);
+    let capacity = entries
+        .iter()
+        .map(|entry| ENTRY_BYTES_USUAL + entry.body_bytes());
+    let body = fcode::to_bytes_of_about(&stored, capacity.sum());
     let mut bytes = Vec::with_capacity(BODY_AT + body.len());
     bytes.extend(MAGIC);
     bytes.extend([CodecId::Fcode as u8, SCHEMA.major]);
