@@ -1,8 +1,22 @@
 //! What the registry costs.
+//!
+//! `bench daemon` measures the daemon with every backend, `bench peers` harness beside other servers, and `bench page`
+//! writes docs/benchmarks.md from what was kept of these. `cargo xtask bench` builds what is measured and starts it.
 
-#[expect(dead_code, reason = "its parts come next")]
+mod bounds;
+mod daemon;
+mod findings;
+mod interrupt;
+mod load;
+mod machine;
+mod peers;
 mod percentiles;
+mod record;
+mod report;
+mod session;
+mod subject;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -17,12 +31,35 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Part {
-    /// Nothing yet.
-    None,
+    /// The daemon with every backend, over WebSocket and HTTP
+    Daemon(peers::Options),
+    /// harness beside etcd, `ZooKeeper`, PostgreSQL, Redis and NATS, as far as they are installed
+    Peers(peers::Options),
+    /// Writes docs/benchmarks.md from what was kept of the last runs
+    Page,
+    /// A bare handler, which `peers` starts
+    #[command(hide = true)]
+    Bare {
+        #[arg(long)]
+        bind: SocketAddr,
+        #[arg(long)]
+        answer_bytes: usize,
+    },
 }
 
 fn main() -> ExitCode {
-    match Options::parse().part {
-        Part::None => ExitCode::SUCCESS,
+    let part = Options::parse().part;
+    let done = match part {
+        Part::Daemon(options) => interrupt::catch().and_then(|()| daemon::run(&options)),
+        Part::Peers(options) => interrupt::catch().and_then(|()| peers::run(&options)),
+        Part::Page => report::page::write_all(),
+        Part::Bare { bind, answer_bytes } => subject::serve_bare(bind, answer_bytes),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
