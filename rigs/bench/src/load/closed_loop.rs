@@ -197,7 +197,7 @@ impl<'a> Clients<'a> {
             let begun = begun.context("an answer that nobody asked for")?;
             self.under_way -= 1;
             let time = now();
-            if begun >= count.from {
+            if time >= count.from {
                 count.latencies.note(time - begun);
                 count.answer_bytes = bytes;
             }

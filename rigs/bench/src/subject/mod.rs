@@ -3,10 +3,12 @@
 mod axum;
 mod etcd;
 mod harness;
+mod nats;
 mod postgres;
 mod process;
 mod redis;
 mod running;
+mod zookeeper;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -64,8 +66,10 @@ pub(crate) trait Subject {
 pub(crate) fn peers() -> Vec<Box<dyn Subject>> {
     vec![
         Box::new(etcd::Etcd),
+        Box::new(zookeeper::ZooKeeper),
         Box::new(postgres::Postgres),
         Box::new(redis::Redis),
+        Box::new(nats::Nats),
     ]
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Http {
     host: String,
     work: Option<Work>,
     body: Vec<u8>,
+    /// The request that renews many leases, as it was made the first time.
+    batch: Vec<u8>,
     reading: Reading,
     /// A bare handler answers whatever the name with the same bytes.
     expects_name: bool,
@@ -34,6 +36,7 @@ impl Http {
             host: address.to_string(),
             work: None,
             body: Vec::new(),
+            batch: Vec::new(),
             reading: Reading::Head,
             expects_name: true,
         }
@@ -171,8 +174,13 @@ impl Dialogue for Http {
             }
             Work::Beat(number) => self.send("PUT", number, "/instances/i/heartbeat", out),
             Work::Beats(count) => {
-                write_beats(count, &mut self.body);
-                self.send_to("POST", "/v1/heartbeats", out);
+                if self.batch.is_empty() {
+                    write_beats(count, &mut self.body);
+                    let mut batch = Vec::new();
+                    self.send_to("POST", "/v1/heartbeats", &mut batch);
+                    self.batch = batch;
+                }
+                out.extend_from_slice(&self.batch);
             }
         }
         self.body.clear();

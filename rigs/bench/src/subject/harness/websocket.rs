@@ -23,6 +23,8 @@ pub(crate) struct WebSocket {
     listed: usize,
     is_subscribing: bool,
     text: Vec<u8>,
+    /// The message that renews many leases, as it was made the first time.
+    batch: Vec<u8>,
 }
 
 impl WebSocket {
@@ -36,6 +38,7 @@ impl WebSocket {
             listed: 0,
             is_subscribing: false,
             text: Vec::new(),
+            batch: Vec::new(),
         }
     }
 
@@ -184,8 +187,15 @@ impl Dialogue for WebSocket {
                 self.text.extend_from_slice(b"\"}");
             }
             Work::Beats(count) => {
-                self.action(0, "heartbeats");
-                write_beats(count, &mut self.text);
+                if self.batch.is_empty() {
+                    self.action(0, "heartbeats");
+                    write_beats(count, &mut self.text);
+                    let mut batch = Vec::new();
+                    self.send(&mut batch);
+                    self.batch = batch;
+                }
+                out.extend_from_slice(&self.batch);
+                return Ok(());
             }
         }
         self.send(out);
