@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::findings::{Figure, Findings, Point, Workload};
 use crate::interrupt;
-use crate::load::{Course, Work, now};
+use crate::load::{Course, SILENCE_MAX, Work, now};
 use crate::session::Plan;
 use crate::subject::{Bare, Running};
 
@@ -80,6 +80,7 @@ pub(crate) fn bare(
             depth: 1,
             warm: plan.time / 6,
             time: Some(plan.time),
+            silence_max: SILENCE_MAX,
         };
         let mut work = |_| Some(Work::Lookup(1));
         let measured = running.drive("", course, &mut work)?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::findings::{Figure, Findings, Point, SMALL, Workload};
 use crate::interrupt;
-use crate::load::{Course, Measured, Work, drive, watch};
+use crate::load::{Course, Measured, SILENCE_MAX, Work, drive, watch};
 use crate::subject::{Running, Subject};
 
 /// Leases that are renewed in turn.
@@ -133,6 +133,7 @@ impl Session<'_> {
             depth,
             warm: self.plan.time / 6,
             time: Some(self.plan.time),
+            silence_max: SILENCE_MAX,
         }
     }
 
@@ -295,5 +296,6 @@ fn once(clients: usize) -> Course {
         depth: 1,
         warm: Duration::ZERO,
         time: None,
+        silence_max: SILENCE_MAX,
     }
 }

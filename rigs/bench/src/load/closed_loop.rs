@@ -13,7 +13,7 @@ use crate::load::{Connection, Dialogue, Heard, Work, now};
 use crate::percentiles::{Latencies, Percentiles};
 
 /// Longest wait for any answer at all.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Time between two looks at whether the run was interrupted.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -27,6 +27,8 @@ pub(crate) struct Course {
     pub(crate) warm: Duration,
     /// None goes on until there is no more work.
     pub(crate) time: Option<Duration>,
+    /// Longest wait for any answer at all.
+    pub(crate) silence_max: Duration,
 }
 
 /// What came of it.
@@ -67,7 +69,7 @@ pub(crate) fn drive(
     course: Course,
     work: &mut dyn FnMut(usize) -> Option<Work>,
 ) -> Result<Measured> {
-    let mut clients = Clients::connect(address, dialogue, course.clients, work)?;
+    let mut clients = Clients::connect(address, dialogue, course, work)?;
     let begin = now();
     let mut count = Count {
         from: begin + course.warm,
@@ -97,7 +99,7 @@ pub(crate) fn drive(
         }
         if ready.is_empty() {
             let silence = time.duration_since(last_heard);
-            ensure!(silence < SILENCE_MAX, "no answer within {silence:?}");
+            ensure!(silence < course.silence_max, "no answer within {silence:?}");
             continue;
         }
         last_heard = time;
@@ -126,6 +128,7 @@ pub(crate) fn ask(
     address: SocketAddr,
     dialogue: &dyn Fn() -> Box<dyn Dialogue>,
     work: &[Work],
+    silence_max: Duration,
 ) -> Result<()> {
     let mut work = work.iter().copied();
     let course = Course {
@@ -133,6 +136,7 @@ pub(crate) fn ask(
         depth: 1,
         warm: Duration::ZERO,
         time: None,
+        silence_max,
     };
     drive(address, dialogue, course, &mut |_| work.next()).map(drop)
 }
@@ -141,17 +145,17 @@ impl<'a> Clients<'a> {
     fn connect(
         address: SocketAddr,
         dialogue: &dyn Fn() -> Box<dyn Dialogue>,
-        count: usize,
+        course: Course,
         work: &'a mut dyn FnMut(usize) -> Option<Work>,
     ) -> Result<Self> {
         let mut clients = Self {
-            all: Vec::with_capacity(count),
+            all: Vec::with_capacity(course.clients),
             poller: Poller::new()?,
             work,
             under_way: 0,
         };
-        for number in 0..count {
-            let connection = greeted(address, dialogue())?;
+        for number in 0..course.clients {
+            let connection = greeted(address, dialogue(), course.silence_max)?;
             clients.poller.add(&connection.stream, number)?;
             clients.all.push(Client {
                 connection,
@@ -213,10 +217,14 @@ impl<'a> Clients<'a> {
 }
 
 /// A connection whose greeting was answered.
-pub(crate) fn greeted(address: SocketAddr, dialogue: Box<dyn Dialogue>) -> Result<Connection> {
+pub(crate) fn greeted(
+    address: SocketAddr,
+    dialogue: Box<dyn Dialogue>,
+    silence_max: Duration,
+) -> Result<Connection> {
     let mut connection = Connection::open(address, dialogue)?;
     if connection.greet()? {
-        let heard = wait_for(&mut connection).context("greet")?;
+        let heard = wait_for(&mut connection, silence_max).context("greet")?;
         ensure!(
             matches!(heard, Heard::Done { .. }),
             "expected an answer to the greeting, found {heard:?}"
@@ -226,12 +234,12 @@ pub(crate) fn greeted(address: SocketAddr, dialogue: Box<dyn Dialogue>) -> Resul
 }
 
 /// Waits for something that means something.
-pub(crate) fn wait_for(connection: &mut Connection) -> Result<Heard> {
+pub(crate) fn wait_for(connection: &mut Connection, silence_max: Duration) -> Result<Heard> {
     let mut poller = Poller::new()?;
     poller.add(&connection.stream, 0)?;
     let mut ready = Vec::new();
     let begin = now();
-    while now().duration_since(begin) < SILENCE_MAX {
+    while now().duration_since(begin) < silence_max {
         while let Some(heard) = connection.next()? {
             if heard != Heard::Nothing {
                 return Ok(heard);
@@ -242,5 +250,5 @@ pub(crate) fn wait_for(connection: &mut Connection) -> Result<Heard> {
         interrupt::check()?;
         connection.fill()?;
     }
-    bail!("no answer within {SILENCE_MAX:?}")
+    bail!("no answer within {silence_max:?}")
 }

@@ -11,7 +11,7 @@ mod poller;
 mod watching;
 
 pub(crate) use clock::now;
-pub(crate) use closed_loop::{Course, Measured, ask, drive};
+pub(crate) use closed_loop::{Course, Measured, SILENCE_MAX, ask, drive};
 pub(crate) use connection::Connection;
 pub(crate) use dialogue::{Dialogue, Heard, Work};
 pub(crate) use watching::{Watched, watch};

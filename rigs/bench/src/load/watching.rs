@@ -37,11 +37,11 @@ pub(crate) fn watch(
     let mut poller = Poller::new()?;
     let mut all = Vec::with_capacity(watchers + 1);
     for number in 0..=watchers {
-        let mut connection = greeted(address, dialogue())?;
+        let mut connection = greeted(address, dialogue(), SILENCE_MAX)?;
         if number < watchers {
             connection.begin(Work::Watch)?;
             connection.flush()?;
-            let heard = wait_for(&mut connection).context("begin to watch")?;
+            let heard = wait_for(&mut connection, SILENCE_MAX).context("begin to watch")?;
             ensure!(
                 matches!(heard, Heard::Done { .. }),
                 "expected the watch to begin, found {heard:?}"

@@ -1,5 +1,6 @@
 //! docs/benchmarks.md: its generated parts.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -31,7 +32,7 @@ pub(crate) fn write(part: &str, all: &[Findings]) -> Result<()> {
         daemon_text(all)
     };
     for chart in chart::draw(part, all)? {
-        content.push_str(&format!("\n![{}]({})\n", chart.title, chart.link));
+        writeln!(content, "\n![{}]({})", chart.title, chart.link)?;
     }
     let text = fs::read_to_string(FILE).with_context(|| format!("read {FILE}"))?;
     let text = replaced(&text, part, &content)?;

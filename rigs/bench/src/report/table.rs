@@ -270,8 +270,8 @@ fn watches(all: &[Findings]) -> String {
 /// Start and memory.
 fn sizes(all: &[Findings]) -> String {
     let records = all.first().map_or(0, |findings| findings.records);
-    let head = format!("MiB at {}", thousands(records as f64));
-    let start = format!("Start with {}", thousands(records as f64));
+    let head = format!("MiB at {}", grouped(&records.to_string()));
+    let start = format!("Start with {}", grouped(&records.to_string()));
     let mut table = Table::new(&[
         &start,
         "clean, s",
@@ -293,7 +293,7 @@ fn sizes(all: &[Findings]) -> String {
         let mut row = vec![findings.subject.clone()];
         row.extend(cells.map(|cell| match cell {
             Some(Figure::Seconds(seconds)) => format!("{seconds:.2}"),
-            Some(Figure::Bytes(bytes)) => format!("{:.0}", *bytes as f64 / 1024.0 / 1024.0),
+            Some(Figure::Bytes(bytes)) => format!("{:.0}", mebibytes(*bytes)),
             _ => NONE.to_owned(),
         }));
         table.row(&row);
@@ -351,7 +351,16 @@ fn millis(micros: f64) -> String {
 }
 
 fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
+    grouped(&format!("{number:.0}"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}
+
+/// Digits in groups of three.
+fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {

@@ -320,10 +320,14 @@ mod tests {
     fn lookup_has_the_record_behind_its_head() {
         let mut record = Vec::new();
         Records::new().write(2, &mut record);
-        let head = b"NATS/1.0\r\nNats-Sequence: 1\r\n\r\n";
-        let mut answer =
-            format!("HMSG a 1 {} {}\r\n", head.len(), head.len() + record.len()).into_bytes();
-        answer.extend_from_slice(head);
+        let before = b"NATS/1.0\r\nNats-Sequence: 1\r\n\r\n";
+        let mut answer = format!(
+            "HMSG a 1 {} {}\r\n",
+            before.len(),
+            before.len() + record.len()
+        )
+        .into_bytes();
+        answer.extend_from_slice(before);
         answer.extend_from_slice(&record);
         answer.extend_from_slice(b"\r\n");
         let mut client = client();

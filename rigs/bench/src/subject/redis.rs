@@ -120,9 +120,10 @@ impl Resp {
                 );
                 record.len()
             }
-            (Work::Beat(_), Kind::Number(1)) => 0,
-            (Work::Register(_) | Work::Announce(_), Kind::Number(_)) => 0,
-            (Work::Lease(_) | Work::Prepare, Kind::Simple) => 0,
+            // One that is gone is 0, and no heartbeat.
+            (Work::Beat(_), Kind::Number(1))
+            | (Work::Register(_) | Work::Announce(_), Kind::Number(_))
+            | (Work::Lease(_) | Work::Prepare, Kind::Simple) => 0,
             (work, kind) => bail!("{work:?} was answered {kind:?}"),
         };
         Ok(Heard::Done { bytes })

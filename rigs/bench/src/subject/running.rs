@@ -13,6 +13,8 @@ use crate::subject::{Process, Subject, free_address};
 
 /// Time that a server has to be ready.
 const READY_MAX: Duration = Duration::from_secs(90);
+/// A server that is not up yet may take a connection and never answer it.
+const PROBE_MAX: Duration = Duration::from_secs(1);
 /// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -47,7 +49,7 @@ impl<'a> Running<'a> {
             folder: folder.to_owned(),
         };
         loop {
-            let asked = ask(address, &|| subject.dialogue(address), &[probe]);
+            let asked = ask(address, &|| subject.dialogue(address), &[probe], PROBE_MAX);
             let elapsed = now().duration_since(begin);
             let Err(error) = asked else {
                 return Ok((running, elapsed));

@@ -1,4 +1,4 @@
-//! ZooKeeper: a node a record, a session a lease, jute over TCP by hand.
+//! `ZooKeeper`: a node a record, a session a lease, jute over TCP by hand.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -317,10 +317,10 @@ mod tests {
     use super::*;
 
     fn client() -> Box<dyn Dialogue> {
-        let mut client = ZooKeeper.dialogue("127.0.0.1:1".parse().unwrap());
+        let mut jute = ZooKeeper.dialogue("127.0.0.1:1".parse().unwrap());
         let session = [&[0, 0, 0, 8, 0, 0, 0, 0][..], &SESSION_MS.to_be_bytes()].concat();
-        client.hear(&session, &mut Vec::new()).unwrap();
-        client
+        jute.hear(&session, &mut Vec::new()).unwrap();
+        jute
     }
 
     fn answer(request: i32, error: i32, body: &[u8]) -> Vec<u8> {
@@ -356,24 +356,24 @@ mod tests {
     #[test]
     fn node_that_is_there_is_no_registration() {
         let exists = answer(REQUEST, NODE_EXISTS, &[]);
-        let mut client = client();
-        client.begin(Work::Prepare, &mut Vec::new()).unwrap();
-        assert!(client.hear(&exists, &mut Vec::new()).is_ok());
-        client.begin(Work::Register(1), &mut Vec::new()).unwrap();
-        assert!(client.hear(&exists, &mut Vec::new()).is_err());
+        let mut jute = client();
+        jute.begin(Work::Prepare, &mut Vec::new()).unwrap();
+        assert!(jute.hear(&exists, &mut Vec::new()).is_ok());
+        jute.begin(Work::Register(1), &mut Vec::new()).unwrap();
+        assert!(jute.hear(&exists, &mut Vec::new()).is_err());
     }
 
     #[test]
     fn event_is_a_change_once_its_data_is_read() {
-        let mut client = client();
+        let mut jute = client();
         let mut event = [0, 0, 0, 1, 0, 0, 0, 3].to_vec();
         write_buffer(b"/bench/x", &mut event);
         let mut out = Vec::new();
-        let heard = client.hear(&answer(EVENT, 0, &event), &mut out).unwrap();
+        let heard = jute.hear(&answer(EVENT, 0, &event), &mut out).unwrap();
         assert!(matches!(heard, Some((_, Heard::Nothing))));
         assert!(out.ends_with(b"/bench/x\0"));
         let data = answer(REQUEST, 0, &[0, 0, 0, 1, b'{']);
-        let heard = client.hear(&data, &mut out).unwrap();
+        let heard = jute.hear(&data, &mut out).unwrap();
         assert!(matches!(heard, Some((_, Heard::Changed))));
     }
 }

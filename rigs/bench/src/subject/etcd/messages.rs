@@ -55,10 +55,14 @@ pub(super) fn fields(mut message: &[u8]) -> Result<Vec<Field<'_>>> {
 
 fn write_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(seven_bits(value) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(seven_bits(value));
+}
+
+fn seven_bits(value: u64) -> u8 {
+    u8::try_from(value & 0x7f).expect("seven bits fit")
 }
 
 fn read_varint(input: &mut &[u8]) -> Result<u64> {

@@ -309,12 +309,12 @@ mod tests {
 
     #[test]
     fn list_in_pieces_must_be_complete() {
-        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let start = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         for (last, is_good) in [
             ("\"complete\":true,\"records\":2}", true),
             ("\"records\":2}", false),
         ] {
-            let pieces = format!("{head}3\r\nabc\r\n{:x}\r\n{last}\r\n0\r\n\r\n", last.len());
+            let pieces = format!("{start}3\r\nabc\r\n{:x}\r\n{last}\r\n0\r\n\r\n", last.len());
             let mut http = http();
             http.begin(Work::List(2), &mut Vec::new()).unwrap();
             let mut input = pieces.as_bytes();
