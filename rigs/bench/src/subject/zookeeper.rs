@@ -258,10 +258,10 @@ impl Dialogue for Jute {
     }
 
     fn hear(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Option<(usize, Heard)>> {
-        let Some(head) = input.first_chunk::<4>() else {
+        let Some(length) = input.first_chunk::<4>() else {
             return Ok(None);
         };
-        let length = usize::try_from(u32::from_be_bytes(*head))?;
+        let length = usize::try_from(u32::from_be_bytes(*length))?;
         let Some(message) = input.get(4..4 + length) else {
             return Ok(None);
         };

@@ -206,8 +206,8 @@ impl Dialogue for Http {
         let Some(body) = input.get(head.bytes..head.bytes + length) else {
             return Ok(None);
         };
-        let heard = self.hear_whole(&head, body, out)?;
-        Ok(Some((head.bytes + length, heard)))
+        let told = self.hear_whole(&head, body, out)?;
+        Ok(Some((head.bytes + length, told)))
     }
 }
 

@@ -271,14 +271,17 @@ fn number(bytes: &[u8]) -> usize {
 
 /// Appends a frame. Its mask is zero, which masks as the protocol asks and costs nothing.
 fn write_frame(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
+    /// Lengths that say that the length follows, in two bytes or in eight.
+    const TWO_BYTES: u8 = 0x7e;
+    const EIGHT_BYTES: u8 = 0x7f;
     out.push(LAST | kind);
     if let Ok(short @ 0..=125) = u8::try_from(payload.len()) {
         out.push(MASKED | short);
     } else if let Ok(length) = u16::try_from(payload.len()) {
-        out.push(MASKED | 126);
+        out.push(MASKED | TWO_BYTES);
         out.extend_from_slice(&length.to_be_bytes());
     } else {
-        out.push(MASKED | 127);
+        out.push(MASKED | EIGHT_BYTES);
         out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
     }
     out.extend_from_slice(&[0; 4]);
