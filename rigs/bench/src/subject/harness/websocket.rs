@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::http::revision;
-use super::{has, shown, tail, write_beats, write_instance};
+use super::{BEATS_AT_ONCE, shown, tail, write_beats, write_instance};
 use crate::load::{Dialogue, Heard, Work};
 use crate::record::{NAME_BYTES, Records, write_name, write_number};
 
@@ -103,7 +103,8 @@ impl WebSocket {
             return Ok(Heard::Nothing);
         }
         if let Some(beats) = data.strip_prefix(br#""renewed":"#) {
-            let is_whole = has(beats, br#","refused":[]"#);
+            let renewed = format!("{BEATS_AT_ONCE},\"refused\":[]");
+            let is_whole = beats.starts_with(renewed.as_bytes());
             ensure!(is_whole, "some leases were lost: {}", shown(text));
         }
         Ok(Heard::Done { bytes: text.len() })
@@ -290,6 +291,7 @@ fn write_frame(kind: u8, payload: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::has;
     use super::*;
 
     fn open() -> WebSocket {
