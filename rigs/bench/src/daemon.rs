@@ -26,9 +26,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         let backend = backend.to_owned();
         let findings = of_subject(&Harness { backend }, &plan, &machine, &place);
+        // One that was cut short is not kept.
+        interrupt::check()?;
         keep(PART, &findings)?;
         all.push(findings);
-        interrupt::check()?;
     }
     options.tell(PART, &all, &daemon_text(&all))
 }

@@ -109,8 +109,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::look(place.path());
     let mut all = Vec::new();
     if options.wants(DISK, true) {
-        all.push(of_bound(DISK, &plan, &machine, &place, bounds::disk));
-        keep(PART, &all[0])?;
+        let disk = of_bound(DISK, &plan, &machine, &place, bounds::disk);
+        interrupt::check()?;
+        keep(PART, &disk)?;
+        all.push(disk);
     }
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     for backend in ["redb", "json", "sled", "sqlite", "memory"] {
@@ -125,9 +127,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     subjects.extend(wanted);
     for subject in &subjects {
         let findings = of_subject(&**subject, &plan, &machine, &place);
+        // One that was cut short is not kept.
+        interrupt::check()?;
         keep(PART, &findings)?;
         all.push(findings);
-        interrupt::check()?;
         // Beside the registry, and with an answer of its size.
         if let Some(bytes) =
             answer_bytes(&all).filter(|_| !has(&all, BARE) && options.wants("bare", true))
@@ -135,6 +138,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let bare = of_bound(BARE, &plan, &machine, &place, |plan, folder, findings| {
                 bounds::bare(bytes, plan, folder, findings)
             });
+            interrupt::check()?;
             keep(PART, &bare)?;
             all.push(bare);
         }
