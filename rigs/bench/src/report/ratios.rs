@@ -90,6 +90,15 @@ fn ratios(all: &[Findings]) -> Vec<Ratio> {
             Some(wanted),
         );
     }
+    add_reads(all, &mut add);
+    add_watches(all, &mut add);
+    add_sizes(all, &mut add);
+    ratios
+}
+
+type Add<'a> = dyn FnMut(String, Option<f64>, Option<f64>, Option<f64>) + 'a;
+
+fn add_reads(all: &[Findings], add: &mut Add) {
     let http = most(all, |findings, face| {
         (is_ours(findings) && face == "HTTP")
             .then(|| findings.rate(Workload::Lookup, face, CLIENTS))?
@@ -130,12 +139,7 @@ fn ratios(all: &[Findings]) -> Vec<Ratio> {
         best_peer(all, Workload::List, LISTERS),
         Some(1.3),
     );
-    add_watches(all, &mut add);
-    add_sizes(all, &mut add);
-    ratios
 }
-
-type Add<'a> = dyn FnMut(String, Option<f64>, Option<f64>, Option<f64>) + 'a;
 
 /// Of latencies the ratio is theirs to ours, so that more is better throughout.
 fn add_watches(all: &[Findings], add: &mut Add) {
