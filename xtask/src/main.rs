@@ -49,6 +49,10 @@ fn run() -> Result<()> {
         ["contract"] => contract::run(),
         ["autobahn"] => autobahn::run(false),
         ["autobahn", "--all"] => autobahn::run(true),
+        ["bench", "daemon" | "peers", ..] => {
+            rigs::build_daemon()?;
+            rigs::run("bench", Build::Fast, &arguments[1..])
+        }
         ["bench" | "fuzz" | "histories" | "powercut", ..] => {
             rigs::run(arguments[0], Build::Fast, &arguments[1..])
         }

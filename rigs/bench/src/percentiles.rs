@@ -37,6 +37,7 @@ impl Latencies {
     }
 
     /// Takes those of another client in.
+    #[expect(dead_code, reason = "clients of one thread share theirs")]
     pub(crate) fn add(&mut self, others: &Self) {
         self.0
             .add(&others.0)

@@ -13,8 +13,8 @@ use registry_ws::{WsConfig, WsServer};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
+use super::entry;
 use super::stores::{SERVICE, SERVICES, instance_id, register, register_instances};
-use crate::entry;
 
 /// Bytes that a stream in memory holds.
 const STREAM_BYTES: usize = 64 * 1024;

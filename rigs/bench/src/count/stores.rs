@@ -14,7 +14,7 @@ use registry_core::engine::{Context, EngineConfig, Heartbeat, Registry, Registry
 use registry_core::model::InstanceSpec;
 use registry_core::{MemoryStore, RegistryStore, Span, SystemClock};
 
-use crate::entry;
+use super::entry;
 
 /// Services in the registries that are read.
 pub(super) const SERVICES: u64 = 1000;
