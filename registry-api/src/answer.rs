@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use registry_core::engine::{Explanation, Instance, LeasePolicy, Service, Stats};
+use registry_core::engine::{Explanation, LeasePolicy, Service, Stats};
 use registry_core::model::{
     Endpoint, ExecutionInfo, Health, HealthStatus, Intent, Lifecycle, Location, ServiceEntry,
     ServicePolicy, ServiceState,
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ErrorInfo;
+use crate::shown::{ShownInstance, ShownService};
 
 /// A service with its revisions.
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
@@ -43,28 +44,10 @@ pub struct ServiceInfo {
     pub created_revision: Revision,
 }
 
-impl From<&Service> for ServiceInfo {
-    fn from(service: &Service) -> Self {
-        let entry = service.entry().clone();
-        Self {
-            last_health_check: service.health(),
-            revision: service.modified(),
-            created_revision: service.created(),
-            name: entry.name,
-            version: entry.version,
-            execution: entry.execution,
-            location: entry.location,
-            endpoints: entry.endpoints,
-            depends_on: entry.depends_on,
-            state: entry.state,
-        }
-    }
-}
-
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct ServiceList {
-    pub(crate) services: Vec<ServiceInfo>,
+    pub(crate) services: Vec<ShownService>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_cursor: Option<String>,
 }
@@ -125,43 +108,10 @@ pub struct InstanceInfo {
     pub created_revision: Revision,
 }
 
-impl From<&Instance> for InstanceInfo {
-    fn from(instance: &Instance) -> Self {
-        let entry = instance.entry().clone();
-        Self {
-            health: entry.health(),
-            last_health_check: instance.last_health_check(),
-            last_seen: instance.last_seen(),
-            suspect: entry.suspect_since.is_some(),
-            revision: instance.modified(),
-            created_revision: instance.created(),
-            service: entry.service,
-            instance_id: entry.instance_id,
-            address: entry.address,
-            port: entry.port,
-            zone: entry.zone,
-            region: entry.region,
-            weight: entry.weight,
-            tags: entry.tags,
-            metadata: entry.metadata,
-            version: entry.version,
-            lease_ttl: entry.lease_ttl,
-            intent: entry.intent,
-            lifecycle: entry.lifecycle,
-            incarnation: entry.incarnation,
-            fencing_revision: entry.fencing_revision,
-            registered_at: entry.registered_at,
-            suspect_since: entry.suspect_since,
-            expired_at: entry.expired_at,
-            stopped_at: entry.stopped_at,
-        }
-    }
-}
-
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[derive(Debug, Serialize)]
 pub(crate) struct InstanceList {
-    pub(crate) instances: Vec<InstanceInfo>,
+    pub(crate) instances: Vec<ShownInstance>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_cursor: Option<String>,
 }
@@ -411,9 +361,9 @@ pub(crate) struct Written {
     pub(crate) revision: Revision,
     pub(crate) changed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) service: Option<ServiceInfo>,
+    pub(crate) service: Option<ShownService>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) instance: Option<InstanceInfo>,
+    pub(crate) instance: Option<ShownInstance>,
 }
 
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]

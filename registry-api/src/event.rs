@@ -10,7 +10,7 @@ use registry_core::{Image, Record, Revision, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::answer::{InstanceInfo, ServiceInfo};
+use crate::shown::{ShownInstance, ShownService};
 
 /// One event of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,9 +120,9 @@ struct Happened<'a> {
 #[derive(Serialize)]
 pub(crate) struct Loaded {
     pub(crate) revision: Revision,
-    pub(crate) services: Vec<ServiceInfo>,
+    pub(crate) services: Vec<ShownService>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) instances: Vec<InstanceInfo>,
+    pub(crate) instances: Vec<ShownInstance>,
     /// Whether this was the last page: every event after it is of a later revision.
     pub(crate) complete: bool,
 }

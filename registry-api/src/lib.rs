@@ -13,17 +13,20 @@ mod event;
 mod message;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod pages;
 mod params;
 mod peer;
+mod shown;
 mod snapshot;
 mod strict;
 mod subscription;
+mod told;
 
 pub use action::{ACTIONS, ActionSpec, Effect, PROMETHEUS_TARGETS, Route};
 pub use answer::{
     ChangeInfo, EndpointInfo, HistoryEntry, InstanceInfo, LogEntryInfo, RegistryInfo, ServiceInfo,
 };
-pub use api::{Answer, Api};
+pub use api::{Answer, Api, Subject};
 pub use auth::{Access, Authenticator, Caller, Token};
 pub use bind::{Bindings, Connection};
 pub use error::{ErrorCode, ErrorInfo};
@@ -33,6 +36,8 @@ pub use message::{EventMessage, Request, Response, parse_request};
 pub use openapi::{ActionSchemas, action_schemas, error_schema};
 pub use params::{SubscribeParams, UnsubscribeParams};
 pub use peer::Peer;
+pub use shown::{ShownInstance, ShownService};
 pub use snapshot::{Snapshot, StateRecord};
 pub use strict::parse_strict;
 pub use subscription::Subscription;
+pub use told::SharedJson;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::error::ErrorInfo;
 use crate::event::{COMPACTED, LAGGED};
 use crate::strict::parse_strict;
+use crate::told::SharedJson;
 
 /// Longest id of a request, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -44,7 +45,7 @@ pub struct Response {
     pub message_type: ResponseType,
     /// The answer, where there was no error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Box<RawValue>>,
+    pub data: Option<SharedJson>,
     /// The error, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorInfo>,
@@ -73,7 +74,7 @@ pub struct EventMessage {
     /// Whether everything up to the data's revision has been told: the revision to resume after.
     pub complete: bool,
     /// What happened; every event's data has a `revision`.
-    pub data: Box<RawValue>,
+    pub data: SharedJson,
 }
 
 impl EventMessage {
@@ -124,11 +125,11 @@ fn read_id(text: &str) -> Option<String> {
 
 impl Response {
     /// An answer.
-    pub fn answer(id: String, data: Box<RawValue>, revision: Revision) -> Self {
+    pub fn answer(id: String, data: impl Into<SharedJson>, revision: Revision) -> Self {
         Self {
             id: Some(id),
             message_type: ResponseType::Response,
-            data: Some(data),
+            data: Some(data.into()),
             error: None,
             revision,
         }

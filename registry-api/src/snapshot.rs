@@ -9,7 +9,7 @@ use registry_core::engine::{Registry, RegistryError, View, take_instances, take_
 use registry_core::model::{ModelError, ServicePolicy};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{InstanceInfo, ServiceInfo};
+use crate::shown::{ShownInstance, ShownService};
 
 /// Records in one page, where the caller names no number.
 const PAGE_RECORDS: usize = 200;
@@ -22,9 +22,9 @@ const PAGE_RECORDS_ALLOWED: RangeInclusive<usize> = 1..=1000;
 #[serde(rename_all = "snake_case")]
 pub enum StateRecord {
     /// A service.
-    Service(ServiceInfo),
+    Service(ShownService),
     /// An instance.
-    Instance(InstanceInfo),
+    Instance(ShownInstance),
     /// The rules for the instances of a service.
     Policy(ServicePolicy),
 }
@@ -146,7 +146,7 @@ impl Snapshot {
             Some(last) => Place::Services(Some(last.name().as_str().to_owned())),
             None => Place::Instances(None),
         };
-        let records = page.iter().map(|it| ServiceInfo::from(&**it));
+        let records = page.iter().map(ShownService::from);
         (records.map(StateRecord::Service).collect(), next)
     }
 
@@ -164,7 +164,7 @@ impl Snapshot {
             }
             None => Place::Policies(None),
         };
-        let records = page.iter().map(|it| InstanceInfo::from(&**it));
+        let records = page.iter().map(ShownInstance::from);
         (records.map(StateRecord::Instance).collect(), next)
     }
 

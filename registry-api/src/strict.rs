@@ -15,7 +15,23 @@ pub fn parse_strict<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 /// As [`parse_strict`], of a value that may borrow from the text.
+///
+/// The text is read a second time where there is an error to tell: keeping the paths of fields costs more than the
+/// reading itself, and is for nothing where the text is right.
 pub(crate) fn parse_strict_borrowed<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut is_known = true;
+    let read = serde_ignored::deserialize(&mut deserializer, |_| is_known = false);
+    if let Ok(value) = read
+        && is_known
+        && deserializer.end().is_ok()
+    {
+        return Ok(value);
+    }
+    parse_with_paths(text)
+}
+
+fn parse_with_paths<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let mut unknown = Vec::new();
     let mut note_unknown = |path: serde_ignored::Path<'_>| {

@@ -4,26 +4,23 @@ use std::collections::VecDeque;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use registry_core::engine::{
-    Event, EventKind, Filter, Instance, Registry, Service, View, Watch, WatchEnd, take_instances,
-    take_page,
-};
-use registry_core::{Clock, Commit, Revision};
-use serde_json::value::RawValue;
-
-use crate::answer::{InstanceInfo, ServiceInfo};
+use crate::api::Api;
 use crate::error::{ErrorCode, ErrorInfo};
-use crate::event::{
-    COMPACTED, Compacted, LAGGED, Lagged, Loaded, REGISTRY_LOADED, event_data, raw,
-};
+use crate::event::{COMPACTED, Compacted, LAGGED, Lagged, Loaded, REGISTRY_LOADED, raw};
 use crate::message::{EventMessage, EventType};
 use crate::params::SubscribeParams;
+use crate::shown::{ShownInstance, ShownService};
+use crate::told::{Kept, SharedJson};
+use registry_core::engine::{
+    EventKind, Filter, Instance, Service, View, Watch, WatchEnd, take_instances, take_page,
+};
+use registry_core::{Clock, Commit, Revision};
 
 /// Services or instances in one page of the snapshot.
 const SNAPSHOT_PAGE: usize = 200;
 
 /// The services and the instances of a page of the snapshot, and where the next one begins.
-type SnapshotPage = (Vec<ServiceInfo>, Vec<InstanceInfo>, Option<Place>);
+type SnapshotPage = (Vec<ShownService>, Vec<ShownInstance>, Option<Place>);
 
 /// What a subscriber is told, message by message.
 #[derive(Debug)]
@@ -35,6 +32,7 @@ pub struct Subscription {
     filter: Filter,
     snapshot: Option<Snapshot>,
     watch: Watch,
+    told: Arc<Kept>,
     ready: VecDeque<EventMessage>,
     has_ended: bool,
 }
@@ -58,12 +56,8 @@ impl Subscription {
     ///
     /// # Errors
     /// `BadRequest` for an event that there is not; the failure to read the view.
-    pub async fn begin(
-        registry: &Registry,
-        id: String,
-        params: SubscribeParams,
-    ) -> Result<Self, ErrorInfo> {
-        let now = registry.clock().now();
+    pub async fn begin(api: &Api, id: String, params: SubscribeParams) -> Result<Self, ErrorInfo> {
+        let (registry, now) = (api.registry(), api.now());
         let view = registry
             .view()
             .await
@@ -109,6 +103,7 @@ impl Subscription {
             filter,
             snapshot,
             watch,
+            told: Arc::clone(api.told()),
             ready: VecDeque::new(),
             has_ended: false,
         })
@@ -151,7 +146,7 @@ impl Subscription {
         }
     }
 
-    fn message(&self, event: &str, complete: bool, data: Box<RawValue>) -> EventMessage {
+    fn message(&self, event: &str, complete: bool, data: SharedJson) -> EventMessage {
         EventMessage {
             message_type: EventType::Event,
             event: event.to_owned(),
@@ -184,7 +179,7 @@ impl Subscription {
                 has_instances,
             });
         }
-        Some(self.message(REGISTRY_LOADED, loaded.complete, raw(&loaded)))
+        Some(self.message(REGISTRY_LOADED, loaded.complete, raw(&loaded).into()))
     }
 
     fn services_page(
@@ -204,7 +199,7 @@ impl Subscription {
             (has_instances && self.instances(view, None).next().is_some())
                 .then_some(Place::Instances(None))
         };
-        let services = page.iter().map(|service| ServiceInfo::from(&**service));
+        let services = page.iter().map(ShownService::from);
         (services.collect(), Vec::new(), next)
     }
 
@@ -213,7 +208,7 @@ impl Subscription {
         let page = take_instances(&mut found, SNAPSHOT_PAGE);
         let next = found.next().is_some();
         let next = next.then(|| Place::Instances(page.last().cloned()));
-        let instances = page.iter().map(|instance| InstanceInfo::from(&**instance));
+        let instances = page.iter().map(ShownInstance::from);
         (Vec::new(), instances.collect(), next)
     }
 
@@ -231,7 +226,7 @@ impl Subscription {
     }
 
     fn tell(&mut self, commit: &Commit) {
-        for event in Event::of(commit) {
+        for (event, data) in &self.told.tell(commit).events {
             let is_asked = self
                 .events
                 .as_ref()
@@ -239,10 +234,8 @@ impl Subscription {
             if !is_asked || !event.matches(&self.filter) {
                 continue;
             }
-            if let Some(data) = event_data(&event) {
-                self.ready
-                    .push_back(self.message(event.kind.as_str(), false, data));
-            }
+            self.ready
+                .push_back(self.message(event.kind.as_str(), false, data.clone()));
         }
         if let Some(last) = self.ready.back_mut() {
             last.complete = true;
@@ -257,7 +250,7 @@ impl Subscription {
                     revision: *resume_after,
                     resume_after: *resume_after,
                 };
-                self.message(LAGGED, true, raw(&data))
+                self.message(LAGGED, true, raw(&data).into())
             }
             WatchEnd::Compacted { after, oldest } => self.message(
                 COMPACTED,
@@ -265,7 +258,8 @@ impl Subscription {
                 raw(&Compacted {
                     revision: *after,
                     oldest: *oldest,
-                }),
+                })
+                .into(),
             ),
             WatchEnd::Closed => return Ok(()),
             end => {

@@ -1,13 +1,11 @@
 //! Answers as responses: status, entity tag, error envelope.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use registry_api::{Answer, ErrorCode, ErrorInfo};
-use registry_core::Revision;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use registry_api::{Answer, ErrorCode, ErrorInfo, SharedJson, Subject};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::shape::{Shape, Tag};
@@ -76,10 +74,10 @@ pub(crate) fn refusal(error: &ErrorInfo) -> Response {
 
 /// The answer of an action.
 pub(crate) fn of_action(shape: &Shape, answer: Answer, asked: &HeaderMap) -> Response {
-    let Answer { data, revision } = answer;
-    let tag = tag(shape, &data, revision);
+    let tag = tag(shape, &answer);
     let is_known = tag.as_ref().is_some_and(|tag| knows(asked, tag));
-    let made = made(shape, &data, revision);
+    let made = made(shape, &answer);
+    let Answer { data, revision, .. } = answer;
     let mut response = if is_known {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -105,28 +103,25 @@ pub(crate) fn of_action(shape: &Shape, answer: Answer, asked: &HeaderMap) -> Res
 }
 
 /// The fields of an answer that a route gives.
-fn part(shape: &Shape, data: Box<RawValue>) -> String {
+fn part(shape: &Shape, data: SharedJson) -> Body {
     if shape.part.is_empty() {
-        return Box::<str>::from(data).into();
+        // Many may be answered with the same text.
+        return Bytes::from_owner(data).into();
     }
     let mut all: Map<String, Value> =
         serde_json::from_str(data.get()).expect("an answer with parts is an object");
     all.retain(|field, _| shape.part.contains(&field.as_str()));
-    Value::Object(all).to_string()
+    Value::Object(all).to_string().into()
 }
 
 /// The entity tag of an answer. That of a view is weak: a repeated health report moves a time in it and no revision.
-fn tag(shape: &Shape, data: &RawValue, revision: Revision) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Record {
-        revision: Revision,
-    }
+fn tag(shape: &Shape, answer: &Answer) -> Option<String> {
     match shape.tag {
         Tag::None => None,
-        Tag::View => Some(format!("W/\"{revision}\"")),
+        Tag::View => Some(format!("W/\"{}\"", answer.revision)),
         Tag::Record => {
-            let record: Record = serde_json::from_str(data.get()).ok()?;
-            Some(format!("\"{}\"", record.revision))
+            let subject = answer.subject.as_ref()?;
+            Some(format!("\"{}\"", subject.modified()))
         }
     }
 }
@@ -142,42 +137,25 @@ fn knows(asked: &HeaderMap, tag: &str) -> bool {
         .any(|known| known.trim() == "*" || opaque(known) == opaque(tag))
 }
 
-/// What a write answers, as far as the response needs it.
-#[derive(Deserialize)]
-struct Written {
-    changed: bool,
-    #[serde(default)]
-    service: Option<Made>,
-    #[serde(default)]
-    instance: Option<Made>,
-}
-
-#[derive(Deserialize)]
-struct Made {
-    created_revision: Revision,
-    #[serde(default)]
-    service: String,
-    #[serde(default)]
-    instance_id: String,
-}
-
 /// The record that a write made.
-fn made(shape: &Shape, data: &RawValue, revision: Revision) -> Option<Made> {
+fn made(shape: &Shape, answer: &Answer) -> Option<Subject> {
     // The outcome that an idempotency key is answered with may be that of another action.
-    if !shape.is_write() || shape.route.method == "DELETE" {
+    if !shape.is_write() || shape.route.method == "DELETE" || !answer.is_changed {
         return None;
     }
-    let written: Written = serde_json::from_str(data.get()).ok()?;
-    let made = written.instance.or(written.service)?;
-    (written.changed && made.created_revision == revision).then_some(made)
+    let subject = answer.subject.as_ref()?;
+    (subject.created() == answer.revision).then(|| subject.clone())
 }
 
 /// Where a record is that was given its name here.
-fn location(shape: &Shape, made: &Made) -> Option<HeaderValue> {
+fn location(shape: &Shape, made: &Subject) -> Option<HeaderValue> {
+    let Subject::Instance(made) = made else {
+        return None;
+    };
     if shape.route.method != "POST" {
         return None;
     }
-    let part = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-    let (service, id) = (part(&made.service), part(&made.instance_id));
+    let part = |name| utf8_percent_encode(name, NON_ALPHANUMERIC);
+    let (service, id) = (part(made.service()), part(made.id()));
     HeaderValue::from_str(&format!("/v1/services/{service}/instances/{id}")).ok()
 }

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method};
 use axum::response::Response;
 use registry_api::{Api, Caller, ErrorCode, ErrorInfo, Peer};
+use registry_core::Timestamp;
 use registry_ws::{Place, WsServer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -227,8 +228,9 @@ impl HttpServer {
 
     /// Answers one request.
     pub(crate) async fn respond(&self, mut request: Request, link: Arc<Link>) -> Response {
-        let id = request_id(request.headers());
-        let span = tracing::info_span!(
+        let id = request_id(request.headers(), self.shared.api.now());
+        // Its fields cost more than most answers: they are kept where somebody wants to read them.
+        let span = tracing::debug_span!(
             "request",
             request_id = &*id,
             peer_addr = %link.connection.peer(),
@@ -262,6 +264,9 @@ impl HttpServer {
         span.in_scope(|| tracing::debug!("answered"));
         let latency = clock.monotonic().saturating_sub(begun);
         let status = response.status().as_u16();
+        if response.status().is_server_error() {
+            tracing::warn!(request_id = &*id, method, route, status, "answered");
+        }
         self.shared.metrics.answered(route, method, status, latency);
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
@@ -298,7 +303,7 @@ pub(crate) fn refuse(asked: &Extensions, mut error: ErrorInfo) -> Response {
 }
 
 /// The client's name for its request where it is legal, else a new one.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
+fn request_id(headers: &HeaderMap, now: Timestamp) -> Arc<str> {
     let is_legal = |id: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_graphic())
@@ -307,5 +312,16 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(is_legal)
-        .map_or_else(|| Uuid::now_v7().to_string().into(), Arc::from)
+        .map_or_else(|| fresh_id(now), Arc::from)
+}
+
+/// A name for a request: a UUID v7 whose random part need not be a secret, nor cost a call of the system.
+fn fresh_id(now: Timestamp) -> Arc<str> {
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    let millis = u64::try_from(now.as_nanos() / 1_000_000).unwrap_or_default();
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    let mut text = Uuid::encode_buffer();
+    let text: &str = id.hyphenated().encode_lower(&mut text);
+    text.into()
 }

@@ -10,11 +10,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request};
 use axum::response::Response;
 use futures_util::{FutureExt as _, stream};
 use registry_api::{
-    ErrorCode, ErrorInfo, EventMessage, SubscribeParams, Subscription, parse_strict,
+    ErrorCode, ErrorInfo, EventMessage, SharedJson, SubscribeParams, Subscription, parse_strict,
 };
 use registry_core::Revision;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -47,9 +46,8 @@ pub(crate) async fn watch(
         params.resume_after = Some(after);
     }
     check_place(shared, params.resume_after).await?;
-    let registry = shared.api.registry();
     let after = params.resume_after;
-    let subscription = Subscription::begin(registry, "http".to_owned(), params).await?;
+    let subscription = Subscription::begin(&shared.api, "http".to_owned(), params).await?;
     match (wait, after) {
         (None, _) => Ok(events(Arc::clone(shared), subscription, place)),
         (Some(wait), Some(_)) => poll(shared, subscription, wait).await,
@@ -130,7 +128,7 @@ async fn check_place(shared: &Shared, after: Option<Revision>) -> Result<(), Err
 #[derive(Serialize)]
 struct Told {
     event: String,
-    data: Box<RawValue>,
+    data: SharedJson,
 }
 
 #[derive(Serialize)]

@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod arrival;
 mod config;
 mod connection;
 mod handshake;

@@ -144,7 +144,7 @@ impl Session {
         let api = self.api.clone();
         let work = async move {
             let revision = |api: &Api| api.registry().stale_view().revision();
-            let begun = Subscription::begin(api.registry(), name.clone(), params).await;
+            let begun = Subscription::begin(&api, name.clone(), params).await;
             let subscription = match begun {
                 Ok(subscription) => subscription,
                 Err(error) => {

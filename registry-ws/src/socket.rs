@@ -1,5 +1,6 @@
 //! Frames in and out, within the limits: what is the same whatever the messages say.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use async_io::Timer;
@@ -7,13 +8,12 @@ use async_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 use async_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
-use futures_lite::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _, future,
-};
+use futures_lite::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, future};
 use futures_util::SinkExt as _;
 use registry_api::Caller;
 use registry_core::Timestamp;
 
+use crate::arrival::Arrival;
 use crate::config::WsConfig;
 use crate::handshake;
 
@@ -52,6 +52,7 @@ pub enum ConnectionEnd {
 #[derive(Debug)]
 pub struct Socket<S> {
     stream: WebSocketStream<S>,
+    arrival: Arrival,
     write_timeout: Duration,
 }
 
@@ -92,6 +93,7 @@ where
     fn new(stream: WebSocketStream<S>, config: &WsConfig) -> Self {
         Self {
             stream,
+            arrival: Arrival::new(),
             write_timeout: config.write_timeout,
         }
     }
@@ -103,7 +105,10 @@ where
     /// # Errors
     /// [`ConnectionEnd::Failed`] where the protocol is violated or a limit exceeded.
     pub async fn next(&mut self) -> Option<Result<Message, ConnectionEnd>> {
-        let message = self.stream.next().await?;
+        let Self {
+            stream, arrival, ..
+        } = self;
+        let message = poll_fn(|cx| arrival.poll_next(stream, cx)).await?;
         Some(message.map_err(ConnectionEnd::from))
     }
 
@@ -116,6 +121,7 @@ where
         let Self {
             stream,
             write_timeout,
+            ..
         } = self;
         let written = async { Ok(stream.feed(message).await?) };
         future::or(written, stalled(*write_timeout)).await
@@ -129,6 +135,7 @@ where
         let Self {
             stream,
             write_timeout,
+            ..
         } = self;
         let written = async { Ok(futures_util::SinkExt::flush(stream).await?) };
         future::or(written, stalled(*write_timeout)).await
@@ -161,6 +168,7 @@ where
         let Self {
             stream,
             write_timeout,
+            ..
         } = self;
         let close = async {
             // A peer that is gone needs to hear nothing.

@@ -19,6 +19,16 @@ pub(crate) const BACKENDS: &[&str] = &[
 
 /// What each crate may depend on, tests and benches included.
 const ARROWS: &[(&str, &[&str])] = &[
+    (
+        "bench",
+        &[
+            "harness",
+            "registry-api",
+            "registry-core",
+            "registry-http",
+            "registry-ws",
+        ],
+    ),
     ("registry-core", &[]),
     ("registry-conformance", &["registry-core"]),
     ("registry-json", &["registry-core", "registry-conformance"]),

@@ -4,6 +4,8 @@
 //! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options; `cargo xtask crash`,
 //! the histories of one daemon that is killed; and all of them: `cargo xtask gate [--quick]`.
 //! `cargo xtask gate --kept COMMIT` writes the page of what a gate that was interrupted has found out so far.
+//!
+//! Figures: `cargo xtask bench PART [OPTIONS]`.
 
 mod arrows;
 mod autobahn;
@@ -24,7 +26,7 @@ use crate::rigs::Build;
 
 const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
                      autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
-                     crash [OPTIONS] | gate [--quick | --kept COMMIT]";
+                     crash [OPTIONS] | gate [--quick | --kept COMMIT] | bench PART [OPTIONS]";
 
 fn main() -> ExitCode {
     match run() {
@@ -48,7 +50,11 @@ fn run() -> Result<()> {
         ["contract"] => contract::run(),
         ["autobahn"] => autobahn::run(false),
         ["autobahn", "--all"] => autobahn::run(true),
-        ["fuzz" | "histories" | "powercut", ..] => {
+        ["bench", "daemon" | "peers", ..] => {
+            rigs::build_daemon()?;
+            rigs::run("bench", Build::Fast, &arguments[1..])
+        }
+        ["bench" | "fuzz" | "histories" | "powercut", ..] => {
             rigs::run(arguments[0], Build::Fast, &arguments[1..])
         }
         ["crash", options @ ..] => {

@@ -51,6 +51,18 @@ pub(crate) fn ask<T: DeserializeOwned>(
     })
 }
 
+/// Builds the daemon that is measured, optimised.
+pub(crate) fn build_daemon() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--release", "--package", "harness"])
+        .current_dir(root())
+        .status()
+        .context("run cargo")?;
+    ensure!(status.success(), "cargo build ended with {status}");
+    Ok(())
+}
+
 /// The rig as a command, built. It runs in the workspace's folder.
 fn command(package: &str, build: Build, options: &[&str]) -> Result<Command> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

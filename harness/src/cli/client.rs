@@ -171,7 +171,7 @@ impl Client {
                 api, subscription, ..
             } => {
                 let params = parse_strict(&params.to_string()).map_err(Usage)?;
-                let begun = Subscription::begin(api.registry(), "1".to_owned(), params)
+                let begun = Subscription::begin(api, "1".to_owned(), params)
                     .await
                     .map_err(ClientError::from)?;
                 let position = begun.position().0;

@@ -1,5 +1,7 @@
 //! Answers actions on instances.
 
+use std::sync::Arc;
+
 use registry_core::engine::{
     Action, Context, Heartbeat, InstanceAction, InstanceChange, InstanceCursor,
     InstancePageRequest, Place, RegistryError, ResolveRequest, register_action,
@@ -7,14 +9,15 @@ use registry_core::engine::{
 use registry_core::model::{HealthStatus, InstanceSpec, ModelError, Name, ServicePolicy};
 use registry_core::{Revision, Timestamp};
 
-use super::{Answered, Api, Planned, Refusal, answer, expect, parse, written};
+use super::{Answer, Answered, Api, Planned, Refusal, Subject, answer, expect, parse, written};
 use crate::answer::{
-    Beaten, ExplanationList, InstanceInfo, InstanceList, PolicyInfo, RefusedBeat, Released, Written,
+    Beaten, ExplanationList, InstanceList, PolicyInfo, RefusedBeat, Released, Written,
 };
 use crate::auth::Caller;
 use crate::bind::Life;
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::params;
+use crate::shown::ShownInstance;
 use crate::strict::parse_strict_borrowed;
 
 impl Api {
@@ -33,7 +36,7 @@ impl Api {
         let page = self.registry.list_instances(&request).await?;
         let instances = page.instances.iter();
         let list = InstanceList {
-            instances: instances.map(|it| InstanceInfo::from(&**it)).collect(),
+            instances: instances.map(ShownInstance::from).collect(),
             next_cursor: page.next.map(|cursor| cursor.to_string()),
         };
         Ok(answer(&list, page.revision))
@@ -47,7 +50,10 @@ impl Api {
             service: params.service,
             instance_id: params.instance_id,
         })?;
-        Ok(answer(&InstanceInfo::from(&**instance), view.revision()))
+        Ok(Answer {
+            subject: Some(Subject::Instance(Arc::clone(instance))),
+            ..answer(&ShownInstance::from(instance), view.revision())
+        })
     }
 
     pub(super) async fn resolve_service(&self, params: params::ResolveService) -> Answered {
@@ -64,7 +70,7 @@ impl Api {
         let resolved = self.registry.resolve(&request).await?;
         let instances = resolved.instances.iter();
         let list = InstanceList {
-            instances: instances.map(|it| InstanceInfo::from(&**it)).collect(),
+            instances: instances.map(ShownInstance::from).collect(),
             next_cursor: None,
         };
         Ok(answer(&list, resolved.revision))
@@ -97,7 +103,7 @@ impl Api {
         Ok(self.policy_answer(&view, params.service))
     }
 
-    fn policy_answer(&self, view: &registry_core::engine::View, service: String) -> super::Answer {
+    fn policy_answer(&self, view: &registry_core::engine::View, service: String) -> Answer {
         let own = view.policy(&service).cloned();
         let info = PolicyInfo {
             own: own.unwrap_or_else(|| ServicePolicy {
@@ -157,7 +163,7 @@ impl Api {
             revision: view.revision(),
             changed: false,
             service: None,
-            instance: found.map(|it| InstanceInfo::from(&**it)),
+            instance: found.map(ShownInstance::from),
         };
         Ok(answer(&written, view.revision()))
     }

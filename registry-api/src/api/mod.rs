@@ -5,27 +5,29 @@ mod instances;
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Action, Context, Cursor, Expect, LogFilter, LogRequest, PageRequest, Registry, RegistryError,
-    Reply, View,
+    Action, Context, Cursor, Expect, Filter, Instance, LogFilter, LogRequest, PageRequest,
+    Registry, RegistryError, Reply, Service, View,
 };
 use registry_core::model::{HealthStatus, ModelError, Name};
 use registry_core::{Revision, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use crate::action::{ActionSpec, Effect};
 use crate::answer::{
-    EndpointInfo, EndpointList, History, HistoryEntry, InstanceInfo, LogEntryInfo, LogList, Pong,
-    RegistryInfo, ServiceInfo, ServiceList, Written,
+    EndpointInfo, EndpointList, History, HistoryEntry, LogEntryInfo, LogList, Pong, RegistryInfo,
+    ServiceList, Written,
 };
 use crate::auth::Caller;
 use crate::bind::{Binder, Bindings};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
+use crate::pages::{PageOf, Pages};
 use crate::params;
+use crate::shown::{ShownInstance, ShownService};
 use crate::snapshot::Snapshot;
 use crate::strict::parse_strict;
+use crate::told::{Kept, SharedJson};
 
 /// Log entries in a page of a history, where the caller names no number.
 const HISTORY_PAGE: usize = 100;
@@ -35,15 +37,60 @@ const HISTORY_PAGE: usize = 100;
 pub struct Api {
     registry: Registry,
     binder: Option<Binder>,
+    told: Arc<Kept>,
+    pages: Arc<Pages>,
 }
 
 /// The answer to an action: its data, and the revision that it reflects.
 #[derive(Debug)]
 pub struct Answer {
     /// JSON.
-    pub data: Box<RawValue>,
+    pub data: SharedJson,
     /// The revision.
     pub revision: Revision,
+    /// The one record that it is about, where there is one.
+    pub subject: Option<Subject>,
+    /// Whether a write committed something, now or the first time it was sent.
+    pub is_changed: bool,
+}
+
+impl Answer {
+    /// An answer that is about no one record.
+    fn of_data(data: SharedJson, revision: Revision) -> Self {
+        Self {
+            data,
+            revision,
+            subject: None,
+            is_changed: false,
+        }
+    }
+}
+
+/// The record that an answer is about, so that a face need not read what was just written.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A service.
+    Service(Arc<Service>),
+    /// An instance.
+    Instance(Arc<Instance>),
+}
+
+impl Subject {
+    /// The commit that last changed it.
+    pub fn modified(&self) -> Revision {
+        match self {
+            Self::Service(service) => service.modified(),
+            Self::Instance(instance) => instance.modified(),
+        }
+    }
+
+    /// The commit that created it.
+    pub fn created(&self) -> Revision {
+        match self {
+            Self::Service(service) => service.created(),
+            Self::Instance(instance) => instance.created(),
+        }
+    }
 }
 
 /// Why an action was not answered: an error of the domain, or one of the request itself.
@@ -79,6 +126,8 @@ impl Api {
         Self {
             registry,
             binder: None,
+            told: Arc::default(),
+            pages: Arc::default(),
         }
     }
 
@@ -87,8 +136,8 @@ impl Api {
     pub fn with_bindings(registry: Registry) -> (Self, Bindings) {
         let (binder, bindings) = Bindings::new(registry.clone());
         let api = Self {
-            registry,
             binder: Some(binder),
+            ..Self::new(registry)
         };
         (api, bindings)
     }
@@ -96,6 +145,11 @@ impl Api {
     /// The registry.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What commits tell.
+    pub(crate) fn told(&self) -> &Arc<Kept> {
+        &self.told
     }
 
     /// The time.
@@ -239,20 +293,49 @@ impl Api {
     }
 
     async fn list_services(&self, params: params::ListServices) -> Answered {
+        let asked = self.page_of(&params).await?;
+        if let Some(asked) = &asked
+            && let Some(data) = self.pages.find(asked)
+        {
+            return Ok(Answer::of_data(data, asked.revision));
+        }
         let page = self.page(params).await?;
-        let services = page
-            .services
-            .iter()
-            .map(|service| ServiceInfo::from(&**service))
-            .collect();
+        let services = page.services.iter().map(ShownService::from).collect();
         let next_cursor = page.next.map(|cursor| cursor.to_string());
-        Ok(answer(
-            &ServiceList {
-                services,
-                next_cursor,
-            },
-            page.revision,
-        ))
+        let list = ServiceList {
+            services,
+            next_cursor,
+        };
+        let data = SharedJson::from(raw(&list));
+        if let Some(asked) = asked.filter(|asked| asked.revision == page.revision) {
+            self.pages.keep(asked, data.clone());
+        }
+        Ok(Answer::of_data(data, page.revision))
+    }
+
+    /// What a page shows; none where it is filtered, and hardly ever asked for twice.
+    async fn page_of(&self, params: &params::ListServices) -> Result<Option<PageOf>, Refusal> {
+        if params.filter != Filter::default() {
+            return Ok(None);
+        }
+        // Before the view: a report that comes between is told by the next page.
+        let confirmations = self.registry.confirmations();
+        let cursor = params
+            .cursor
+            .as_deref()
+            .map(str::parse::<Cursor>)
+            .transpose()?;
+        let (revision, after) = match cursor {
+            Some(Cursor { revision, after }) => (revision, Some(after)),
+            None => (self.view(params.stale).await?.revision(), None),
+        };
+        let limit = params.limit;
+        Ok(Some(PageOf {
+            revision,
+            confirmations,
+            after,
+            limit,
+        }))
     }
 
     async fn list_endpoints(&self, params: params::ListServices) -> Answered {
@@ -280,7 +363,10 @@ impl Api {
         let service = view
             .get(&name)
             .ok_or(RegistryError::UnknownService { name: params.name })?;
-        Ok(answer(&ServiceInfo::from(&**service), view.revision()))
+        Ok(Answer {
+            subject: Some(Subject::Service(Arc::clone(service))),
+            ..answer(&ShownService::from(service), view.revision())
+        })
     }
 
     async fn service_history(&self, params: params::ServiceHistory) -> Answered {
@@ -377,17 +463,20 @@ fn written(reply: &Reply) -> Answer {
     let written = Written {
         revision: reply.revision,
         changed: reply.is_changed,
-        service: reply.service.as_deref().map(ServiceInfo::from),
-        instance: reply.instance.as_deref().map(InstanceInfo::from),
+        service: reply.service.as_ref().map(ShownService::from),
+        instance: reply.instance.as_ref().map(ShownInstance::from),
     };
-    answer(&written, reply.revision)
+    let instance = reply.instance.clone().map(Subject::Instance);
+    let subject = instance.or_else(|| reply.service.clone().map(Subject::Service));
+    Answer {
+        subject,
+        is_changed: reply.is_changed,
+        ..answer(&written, reply.revision)
+    }
 }
 
 fn answer(data: &impl Serialize, revision: Revision) -> Answer {
-    Answer {
-        data: raw(data),
-        revision,
-    }
+    Answer::of_data(raw(data).into(), revision)
 }
 
 fn parse<T: DeserializeOwned>(params: &str) -> Result<T, Refusal> {

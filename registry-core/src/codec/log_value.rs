@@ -9,6 +9,7 @@
 //! | 6..10 | CRC-32 over bytes 0..6 and the body, little endian |
 //! | 10.. | body: the entries, oldest first |
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ use crate::transaction::{Cause, TransactionId};
 const MAGIC: [u8; 2] = *b"HL";
 const CHECKSUM_AT: usize = 6;
 const BODY_AT: usize = 10;
+/// What an entry mostly takes beside its records: ids, hashes, names, a reason.
+const ENTRY_BYTES_USUAL: usize = 256;
 
 /// The entries of one log value, oldest first.
 pub type LogValue = Vec<Arc<LogEntry>>;
@@ -38,9 +41,11 @@ struct EntryV1<'a> {
     #[serde(borrow)]
     id: Bytes<'a>,
     time_nanos: i64,
-    actor: String,
-    action: String,
-    reason: Option<String>,
+    #[serde(borrow)]
+    actor: Cow<'a, str>,
+    #[serde(borrow)]
+    action: Cow<'a, str>,
+    reason: Option<Cow<'a, str>>,
     #[serde(borrow)]
     changes: Vec<ChangeV1<'a>>,
     #[serde(borrow)]
@@ -76,7 +81,7 @@ struct ImageV1<'a> {
 }
 
 /// Bytes that are written as bytes and read without a copy.
-struct Bytes<'a>(std::borrow::Cow<'a, [u8]>);
+struct Bytes<'a>(Cow<'a, [u8]>);
 
 impl Serialize for Bytes<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -99,7 +104,10 @@ impl<'a> From<&'a [u8]> for Bytes<'a> {
 /// Writes entries with header and checksum.
 pub fn encode_log_value(entries: &[Arc<LogEntry>]) -> Vec<u8> {
     let stored: Vec<EntryV1<'_>> = entries.iter().map(|entry| stored_entry(entry)).collect();
-    let body = fcode::to_bytes(&stored);
+    let capacity = entries
+        .iter()
+        .map(|entry| ENTRY_BYTES_USUAL + entry.body_bytes());
+    let body = fcode::to_bytes_of_about(&stored, capacity.sum());
     let mut bytes = Vec::with_capacity(BODY_AT + body.len());
     bytes.extend(MAGIC);
     bytes.extend([CodecId::Fcode as u8, SCHEMA.major]);
@@ -177,9 +185,9 @@ fn stored_entry(entry: &LogEntry) -> EntryV1<'_> {
         revision: revision.0,
         id: id.0[..].into(),
         time_nanos: cause.time.as_nanos(),
-        actor: cause.actor.clone(),
-        action: cause.action.clone(),
-        reason: cause.reason.clone(),
+        actor: (&cause.actor).into(),
+        action: (&cause.action).into(),
+        reason: cause.reason.as_ref().map(Cow::from),
         changes: changes.iter().map(stored_change).collect(),
         previous: entry.previous.0[..].into(),
         hash: entry.hash.0[..].into(),
@@ -263,9 +271,9 @@ fn fixed<const N: usize>(bytes: &Bytes<'_>) -> Result<[u8; N], CodecError> {
 
 fn read_entry(stored: &EntryV1<'_>) -> Result<LogEntry, CodecError> {
     let cause = Cause {
-        actor: stored.actor.clone(),
-        action: stored.action.clone(),
-        reason: stored.reason.clone(),
+        actor: stored.actor.to_string(),
+        action: stored.action.to_string(),
+        reason: stored.reason.as_deref().map(str::to_owned),
         time: Timestamp::from_nanos(stored.time_nanos),
     };
     let commit = Commit {

@@ -82,6 +82,7 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let mut state = State {
         lookup,
+        last_found: None,
         group: Vec::with_capacity(group.len()),
         evaluation: Evaluation {
             outcomes: Vec::with_capacity(group.len()),
@@ -105,6 +106,9 @@ pub fn evaluate(
 
 struct State<'a> {
     lookup: &'a mut dyn FnMut(&Key) -> Result<Option<Versioned>>,
+    /// What the store answered last: a mutation mostly follows a precondition of the same key, and a read of an engine
+    /// costs more than the rest of an evaluation.
+    last_found: Option<(Key, Option<Versioned>)>,
     group: Vec<(crate::TransactionId, Option<Committed>)>,
     evaluation: Evaluation,
 }
@@ -118,10 +122,17 @@ impl State<'_> {
     }
 
     fn current(&mut self, key: &Key) -> Result<Option<Versioned>> {
-        match self.evaluation.writes.get(key) {
-            Some(write) => Ok(write.clone()),
-            None => (self.lookup)(key),
+        if let Some(write) = self.evaluation.writes.get(key) {
+            return Ok(write.clone());
         }
+        if let Some((last, found)) = &self.last_found
+            && last == key
+        {
+            return Ok(found.clone());
+        }
+        let found = (self.lookup)(key)?;
+        self.last_found = Some((key.clone(), found.clone()));
+        Ok(found)
     }
 
     fn apply(&mut self, transaction: Transaction) -> Result<Outcome> {

@@ -311,7 +311,7 @@ impl Driver {
             let mut group = Group::plan(&self.shared.view(), jobs);
             self.put_off(group.take_left_over());
             if group.transactions().is_empty() {
-                return group.settle(&mut self.leases);
+                return group.settle(&self.shared, &mut self.leases);
             }
             let outcomes = match self.commit(group.transactions()).await {
                 Ok(outcomes) => outcomes,
@@ -321,7 +321,7 @@ impl Driver {
                     {
                         tracing::warn!(%error, "the view may be behind the store");
                     }
-                    return group.fail(&RegistryError::from(error), &mut self.leases);
+                    return group.fail(&RegistryError::from(error), &self.shared, &mut self.leases);
                 }
             };
             self.count(&outcomes);
@@ -329,7 +329,7 @@ impl Driver {
                 return group.publish(&self.shared, &mut self.leases);
             }
             if let Err(error) = self.catch_up().await {
-                return group.fail(&error, &mut self.leases);
+                return group.fail(&error, &self.shared, &mut self.leases);
             }
             jobs = group.settle_outcomes(&self.shared, outcomes);
             if jobs.is_empty() {

@@ -168,11 +168,12 @@ fn kinds(change: &Change) -> Vec<EventKind> {
 }
 
 fn service_kinds(change: &Change) -> Vec<EventKind> {
-    let entry = |image: &Option<Arc<Image>>| image.as_deref().and_then(Image::as_service).cloned();
-    match (entry(&change.before), entry(&change.after)) {
+    let before = change.before.as_deref().and_then(Image::as_service);
+    let after = change.after.as_deref().and_then(Image::as_service);
+    match (before, after) {
         (None, Some(_)) => vec![EventKind::ServiceRegistered],
         (Some(_), None) => vec![EventKind::ServiceDeregistered],
-        (Some(before), Some(after)) => differences(&before, &after),
+        (Some(before), Some(after)) => differences(before, after),
         (None, None) => Vec::new(),
     }
 }
@@ -197,12 +198,13 @@ fn differences(before: &ServiceEntry, after: &ServiceEntry) -> Vec<EventKind> {
 }
 
 fn instance_kinds(change: &Change) -> Vec<EventKind> {
-    let entry = |image: &Option<Arc<Image>>| image.as_deref().and_then(Image::as_instance).cloned();
-    match (entry(&change.before), entry(&change.after)) {
+    let before = change.before.as_deref().and_then(Image::as_instance);
+    let after = change.after.as_deref().and_then(Image::as_instance);
+    match (before, after) {
         (None, Some(_)) => vec![EventKind::InstanceRegistered],
         (Some(_), None) => vec![EventKind::InstanceForgotten],
         (Some(before), Some(after)) => {
-            let kinds = instance_differences(&before, &after);
+            let kinds = instance_differences(before, after);
             if kinds.is_empty() {
                 vec![EventKind::InstanceUpdated]
             } else {

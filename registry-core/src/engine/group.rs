@@ -174,28 +174,30 @@ impl Group {
         let changes = commits.iter().map(|commit| &**commit);
         leases.observe(&self.view, changes, &*shared.clock);
         shared.publish(std::mem::take(&mut self.view));
-        self.settle(leases);
+        self.settle(shared, leases);
         shared.feed.publish(commits);
     }
 
     /// Answers as planned.
-    pub(super) fn settle(self, leases: &mut LeaseBook) {
+    pub(super) fn settle(self, shared: &Shared, leases: &mut LeaseBook) {
         for (job, decision) in self.planned {
             match decision {
                 Decision::Commit(_, reply) => job.answer(Ok(reply)),
-                Decision::Reply(reply, sign) => answer(job, reply, sign, leases),
+                Decision::Reply(reply, sign) => answer(job, reply, sign, shared, leases),
                 Decision::Refuse(error) => job.answer(Err(error)),
             }
         }
     }
 
     /// Answers a group that was not committed. What was planned before its first transaction stands.
-    pub(super) fn fail(self, error: &RegistryError, leases: &mut LeaseBook) {
+    pub(super) fn fail(self, error: &RegistryError, shared: &Shared, leases: &mut LeaseBook) {
         let mut is_tentative = false;
         for (job, decision) in self.planned {
             is_tentative |= matches!(decision, Decision::Commit(..));
             match decision {
-                Decision::Reply(reply, sign) if !is_tentative => answer(job, reply, sign, leases),
+                Decision::Reply(reply, sign) if !is_tentative => {
+                    answer(job, reply, sign, shared, leases);
+                }
                 Decision::Refuse(refusal) if !is_tentative => job.answer(Err(refusal)),
                 _ => job.answer(Err(error.clone())),
             }
@@ -238,9 +240,12 @@ impl Group {
     }
 }
 
-fn answer(job: CommandJob, reply: Reply, sign: Sign, leases: &mut LeaseBook) {
+fn answer(job: CommandJob, reply: Reply, sign: Sign, shared: &Shared, leases: &mut LeaseBook) {
     match (sign, &reply.service, &reply.instance) {
-        (Sign::Confirmed(at), Some(service), _) => service.confirm(at),
+        (Sign::Confirmed(at), Some(service), _) => {
+            service.confirm(at);
+            shared.confirmations.fetch_add(1, Ordering::Release);
+        }
         (Sign::Confirmed(at), _, Some(instance)) => instance.confirm(at),
         (Sign::Renewed, _, Some(instance)) => leases.renew(instance),
         _ => {}

@@ -1,6 +1,7 @@
 //! The handle that everybody holds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use async_channel::{Receiver, Sender};
@@ -81,6 +82,8 @@ pub(super) struct Shared {
     view_moved: Event,
     pub(super) pins: Pins,
     pub(super) turns: Turns,
+    /// Reports on services that said what was known.
+    pub(super) confirmations: AtomicU64,
     barrier: Barrier,
 }
 
@@ -150,6 +153,7 @@ impl Registry {
             feed: Feed::new(&config, view.revision()),
             pins: Pins::new(config.pinned_views_max),
             turns: Turns::default(),
+            confirmations: AtomicU64::new(0),
             view: ArcSwap::from_pointee(view),
             view_moved: Event::new(),
             barrier: Barrier::default(),
@@ -353,6 +357,12 @@ impl Registry {
             Some(cursor) => self.pinned(cursor.revision)?,
         };
         self.shared.pins.read(&view, request)
+    }
+
+    /// Health reports on services, so far, that said what was known: each moves the time that
+    /// [`Service::health`] has, and no revision. Who keeps what a view shows keeps it for one number of them.
+    pub fn confirmations(&self) -> u64 {
+        self.shared.confirmations.load(Ordering::Acquire)
     }
 
     pub(super) fn shared(&self) -> &Shared {

@@ -1,5 +1,7 @@
 //! A health report.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Health, HealthStatus};
@@ -11,14 +13,14 @@ const CRITICAL: u32 = 3;
 const UNKNOWN: u32 = 4;
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct HealthV1 {
+pub(super) struct HealthV1<'a> {
     status: u32,
     checked_at_nanos: i64,
-    message: Option<String>,
+    message: Option<Cow<'a, str>>,
 }
 
-impl From<&HealthStatus> for HealthV1 {
-    fn from(health: &HealthStatus) -> Self {
+impl<'a> From<&'a HealthStatus> for HealthV1<'a> {
+    fn from(health: &'a HealthStatus) -> Self {
         let status = match health.status {
             Health::Passing => PASSING,
             Health::Warning => WARNING,
@@ -28,13 +30,13 @@ impl From<&HealthStatus> for HealthV1 {
         Self {
             status,
             checked_at_nanos: health.checked_at.as_nanos(),
-            message: health.message.clone(),
+            message: health.message.as_ref().map(Cow::from),
         }
     }
 }
 
-impl From<HealthV1> for HealthStatus {
-    fn from(stored: HealthV1) -> Self {
+impl From<HealthV1<'_>> for HealthStatus {
+    fn from(stored: HealthV1<'_>) -> Self {
         let status = match stored.status {
             PASSING => Health::Passing,
             WARNING => Health::Warning,
@@ -44,7 +46,7 @@ impl From<HealthV1> for HealthStatus {
         Self {
             status,
             checked_at: Timestamp::from_nanos(stored.checked_at_nanos),
-            message: stored.message,
+            message: stored.message.map(Cow::into_owned),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! An instance.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::health::HealthV1;
@@ -8,28 +10,28 @@ use crate::revision::Revision;
 use crate::time::{Span, Timestamp};
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::codec) struct InstanceV1 {
-    service: String,
-    instance_id: String,
-    address: String,
+pub(in crate::codec) struct InstanceV1<'a> {
+    service: Cow<'a, str>,
+    instance_id: Cow<'a, str>,
+    address: Cow<'a, str>,
     port: u16,
-    zone: String,
-    region: String,
+    zone: Cow<'a, str>,
+    region: Cow<'a, str>,
     weight: u32,
-    tags: Vec<String>,
-    metadata: Vec<(String, String)>,
-    version: String,
+    tags: Cow<'a, [String]>,
+    metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    version: Cow<'a, str>,
     lease_ttl_ms: u64,
     intent: u32,
     lifecycle: u32,
     incarnation: u64,
     fencing_revision: u64,
-    last_health_check: Option<HealthV1>,
+    last_health_check: Option<HealthV1<'a>>,
     registered_at_nanos: i64,
     suspect_since_nanos: Option<i64>,
     expired_at_nanos: Option<i64>,
     stopped_at_nanos: Option<i64>,
-    keeper: String,
+    keeper: Cow<'a, str>,
 }
 
 const ENABLED: u32 = 1;
@@ -39,20 +41,24 @@ const DISABLED: u32 = 3;
 const PENDING: u32 = 1;
 const ACTIVE: u32 = 2;
 
-impl From<&InstanceEntry> for InstanceV1 {
-    fn from(entry: &InstanceEntry) -> Self {
+impl<'a> From<&'a InstanceEntry> for InstanceV1<'a> {
+    fn from(entry: &'a InstanceEntry) -> Self {
         let nanos = |time: Option<Timestamp>| time.map(Timestamp::as_nanos);
         Self {
-            service: entry.service.clone(),
-            instance_id: entry.instance_id.clone(),
-            address: entry.address.clone(),
+            service: (&entry.service).into(),
+            instance_id: (&entry.instance_id).into(),
+            address: (&entry.address).into(),
             port: entry.port,
-            zone: entry.zone.clone(),
-            region: entry.region.clone(),
+            zone: (&entry.zone).into(),
+            region: (&entry.region).into(),
             weight: entry.weight,
-            tags: entry.tags.clone(),
-            metadata: entry.metadata.clone().into_iter().collect(),
-            version: entry.version.clone(),
+            tags: (&entry.tags).into(),
+            metadata: entry
+                .metadata
+                .iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+            version: (&entry.version).into(),
             lease_ttl_ms: entry.lease_ttl.as_millis(),
             intent: match entry.intent {
                 Intent::Enabled => ENABLED,
@@ -72,25 +78,29 @@ impl From<&InstanceEntry> for InstanceV1 {
             suspect_since_nanos: nanos(entry.suspect_since),
             expired_at_nanos: nanos(entry.expired_at),
             stopped_at_nanos: nanos(entry.stopped_at),
-            keeper: entry.keeper.clone(),
+            keeper: (&entry.keeper).into(),
         }
     }
 }
 
-impl From<InstanceV1> for InstanceEntry {
-    fn from(stored: InstanceV1) -> Self {
+impl From<InstanceV1<'_>> for InstanceEntry {
+    fn from(stored: InstanceV1<'_>) -> Self {
         let time = |nanos: Option<i64>| nanos.map(Timestamp::from_nanos);
         Self {
-            service: stored.service,
-            instance_id: stored.instance_id,
-            address: stored.address,
+            service: stored.service.into_owned(),
+            instance_id: stored.instance_id.into_owned(),
+            address: stored.address.into_owned(),
             port: stored.port,
-            zone: stored.zone,
-            region: stored.region,
+            zone: stored.zone.into_owned(),
+            region: stored.region.into_owned(),
             weight: stored.weight,
-            tags: stored.tags,
-            metadata: stored.metadata.into_iter().collect(),
-            version: stored.version,
+            tags: stored.tags.into_owned(),
+            metadata: stored
+                .metadata
+                .into_iter()
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
+            version: stored.version.into_owned(),
             lease_ttl: Span::from_millis(stored.lease_ttl_ms),
             intent: match stored.intent {
                 ENABLED => Intent::Enabled,
@@ -110,7 +120,7 @@ impl From<InstanceV1> for InstanceEntry {
             suspect_since: time(stored.suspect_since_nanos),
             expired_at: time(stored.expired_at_nanos),
             stopped_at: time(stored.stopped_at_nanos),
-            keeper: stored.keeper,
+            keeper: stored.keeper.into_owned(),
         }
     }
 }

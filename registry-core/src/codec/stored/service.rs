@@ -1,5 +1,8 @@
 //! A service.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::health::HealthV1;
@@ -9,15 +12,15 @@ use crate::model::{
 };
 
 #[derive(Serialize, Deserialize)]
-pub(in crate::codec) struct ServiceV1 {
-    name: String,
-    version: String,
-    execution: ExecutionV1,
-    location: LocationV1,
-    endpoints: Vec<EndpointV1>,
-    depends_on: Vec<String>,
-    state: StateV1,
-    last_health_check: Option<HealthV1>,
+pub(in crate::codec) struct ServiceV1<'a> {
+    name: Cow<'a, str>,
+    version: Cow<'a, str>,
+    execution: ExecutionV1<'a>,
+    location: LocationV1<'a>,
+    endpoints: Vec<EndpointV1<'a>>,
+    depends_on: Cow<'a, [String]>,
+    state: StateV1<'a>,
+    last_health_check: Option<HealthV1<'a>>,
 }
 
 const MANAGED_PROCESS: u32 = 1;
@@ -26,35 +29,35 @@ const SYSTEMD_SERVICE: u32 = 3;
 
 /// `first` and `second` are command; container id and image; unit name.
 #[derive(Serialize, Deserialize)]
-struct ExecutionV1 {
+struct ExecutionV1<'a> {
     form: u32,
     pid: Option<u32>,
-    first: String,
-    second: String,
+    first: Cow<'a, str>,
+    second: Cow<'a, str>,
 }
 
 const LOCAL: u32 = 1;
 const REMOTE: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
-struct LocationV1 {
+struct LocationV1<'a> {
     form: u32,
-    remote: Option<RemoteV1>,
+    remote: Option<RemoteV1<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct RemoteV1 {
-    host: String,
-    user: String,
+struct RemoteV1<'a> {
+    host: Cow<'a, str>,
+    user: Cow<'a, str>,
     port: u16,
-    identity_file: Option<String>,
+    identity_file: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct EndpointV1 {
-    name: String,
-    address: String,
-    protocol: String,
+struct EndpointV1<'a> {
+    name: Cow<'a, str>,
+    address: Cow<'a, str>,
+    protocol: Cow<'a, str>,
 }
 
 const REGISTERED: u32 = 1;
@@ -65,33 +68,33 @@ const STOPPED: u32 = 5;
 const FAILED: u32 = 6;
 
 #[derive(Serialize, Deserialize)]
-struct StateV1 {
+struct StateV1<'a> {
     form: u32,
-    reason: String,
+    reason: Cow<'a, str>,
 }
 
-impl From<&ServiceEntry> for ServiceV1 {
-    fn from(entry: &ServiceEntry) -> Self {
+impl<'a> From<&'a ServiceEntry> for ServiceV1<'a> {
+    fn from(entry: &'a ServiceEntry) -> Self {
         Self {
-            name: entry.name.clone(),
-            version: entry.version.clone(),
+            name: (&entry.name).into(),
+            version: (&entry.version).into(),
             execution: (&entry.execution).into(),
             location: (&entry.location).into(),
             endpoints: entry.endpoints.iter().map(EndpointV1::from).collect(),
-            depends_on: entry.depends_on.clone(),
+            depends_on: (&entry.depends_on).into(),
             state: (&entry.state).into(),
             last_health_check: entry.last_health_check.as_ref().map(HealthV1::from),
         }
     }
 }
 
-impl TryFrom<ServiceV1> for ServiceEntry {
+impl TryFrom<ServiceV1<'_>> for ServiceEntry {
     type Error = ModelError;
 
-    fn try_from(stored: ServiceV1) -> Result<Self, ModelError> {
+    fn try_from(stored: ServiceV1<'_>) -> Result<Self, ModelError> {
         Ok(Self {
-            name: stored.name,
-            version: stored.version,
+            name: stored.name.into_owned(),
+            version: stored.version.into_owned(),
             execution: stored.execution.into(),
             location: stored.location.into(),
             endpoints: stored
@@ -99,15 +102,15 @@ impl TryFrom<ServiceV1> for ServiceEntry {
                 .into_iter()
                 .map(Endpoint::try_from)
                 .collect::<Result<_, _>>()?,
-            depends_on: stored.depends_on,
+            depends_on: stored.depends_on.into_owned(),
             state: stored.state.into(),
             last_health_check: stored.last_health_check.map(HealthStatus::from),
         })
     }
 }
 
-impl From<&ExecutionInfo> for ExecutionV1 {
-    fn from(execution: &ExecutionInfo) -> Self {
+impl<'a> From<&'a ExecutionInfo> for ExecutionV1<'a> {
+    fn from(execution: &'a ExecutionInfo) -> Self {
         let (form, pid, first, second) = match execution {
             ExecutionInfo::ManagedProcess { pid, command } => {
                 (MANAGED_PROCESS, *pid, command.as_str(), "")
@@ -129,33 +132,33 @@ impl From<&ExecutionInfo> for ExecutionV1 {
         Self {
             form,
             pid,
-            first: first.to_owned(),
-            second: second.to_owned(),
+            first: first.into(),
+            second: second.into(),
         }
     }
 }
 
-impl From<ExecutionV1> for ExecutionInfo {
-    fn from(stored: ExecutionV1) -> Self {
+impl From<ExecutionV1<'_>> for ExecutionInfo {
+    fn from(stored: ExecutionV1<'_>) -> Self {
         match stored.form {
             MANAGED_PROCESS => Self::ManagedProcess {
                 pid: stored.pid,
-                command: stored.first,
+                command: stored.first.into_owned(),
             },
             DOCKER_CONTAINER => Self::DockerContainer {
-                container_id: stored.first,
-                image: stored.second,
+                container_id: stored.first.into_owned(),
+                image: stored.second.into_owned(),
             },
             SYSTEMD_SERVICE => Self::SystemdService {
-                unit_name: stored.first,
+                unit_name: stored.first.into_owned(),
             },
             _ => Self::Unknown,
         }
     }
 }
 
-impl From<&Location> for LocationV1 {
-    fn from(location: &Location) -> Self {
+impl<'a> From<&'a Location> for LocationV1<'a> {
+    fn from(location: &'a Location) -> Self {
         match location {
             Location::Local => Self {
                 form: LOCAL,
@@ -163,10 +166,10 @@ impl From<&Location> for LocationV1 {
             },
             Location::Remote { host, ssh_config } => {
                 let remote = RemoteV1 {
-                    host: host.clone(),
-                    user: ssh_config.user.clone(),
+                    host: host.into(),
+                    user: (&ssh_config.user).into(),
                     port: ssh_config.port,
-                    identity_file: ssh_config.identity_file.clone(),
+                    identity_file: ssh_config.identity_file.as_ref().map(Cow::from),
                 };
                 Self {
                     form: REMOTE,
@@ -181,8 +184,8 @@ impl From<&Location> for LocationV1 {
     }
 }
 
-impl From<LocationV1> for Location {
-    fn from(stored: LocationV1) -> Self {
+impl From<LocationV1<'_>> for Location {
+    fn from(stored: LocationV1<'_>) -> Self {
         match (stored.form, stored.remote) {
             (LOCAL, _) => Self::Local,
             (
@@ -194,11 +197,11 @@ impl From<LocationV1> for Location {
                     identity_file,
                 }),
             ) => Self::Remote {
-                host,
+                host: host.into_owned(),
                 ssh_config: SshConfig {
-                    user,
+                    user: user.into_owned(),
                     port,
-                    identity_file,
+                    identity_file: identity_file.map(Cow::into_owned),
                 },
             },
             _ => Self::Unknown,
@@ -206,20 +209,39 @@ impl From<LocationV1> for Location {
     }
 }
 
-impl From<&Endpoint> for EndpointV1 {
-    fn from(endpoint: &Endpoint) -> Self {
+impl<'a> From<&'a Endpoint> for EndpointV1<'a> {
+    fn from(endpoint: &'a Endpoint) -> Self {
         Self {
-            name: endpoint.name.clone(),
-            address: endpoint.address.to_string(),
-            protocol: endpoint.protocol.as_str().to_owned(),
+            name: (&endpoint.name).into(),
+            address: address_text(endpoint.address).into(),
+            protocol: endpoint.protocol.as_str().into(),
         }
     }
 }
 
-impl TryFrom<EndpointV1> for Endpoint {
+/// The text of an address as `Display` has it. That goes through a formatter for each number, which is most of what it
+/// costs to write an entry.
+fn address_text(address: SocketAddr) -> String {
+    let SocketAddr::V4(address) = address else {
+        return address.to_string();
+    };
+    let mut digits = itoa::Buffer::new();
+    let mut text = String::with_capacity("255.255.255.255:65535".len());
+    let [first, rest @ ..] = address.ip().octets();
+    text.push_str(digits.format(first));
+    for octet in rest {
+        text.push('.');
+        text.push_str(digits.format(octet));
+    }
+    text.push(':');
+    text.push_str(digits.format(address.port()));
+    text
+}
+
+impl TryFrom<EndpointV1<'_>> for Endpoint {
     type Error = ModelError;
 
-    fn try_from(stored: EndpointV1) -> Result<Self, ModelError> {
+    fn try_from(stored: EndpointV1<'_>) -> Result<Self, ModelError> {
         let address = stored.address.parse().map_err(|_| {
             ModelError::new(
                 "endpoints.address",
@@ -228,15 +250,15 @@ impl TryFrom<EndpointV1> for Endpoint {
             )
         })?;
         Ok(Self {
-            name: stored.name,
+            name: stored.name.into_owned(),
             address,
             protocol: Protocol::new(stored.protocol),
         })
     }
 }
 
-impl From<&ServiceState> for StateV1 {
-    fn from(state: &ServiceState) -> Self {
+impl<'a> From<&'a ServiceState> for StateV1<'a> {
+    fn from(state: &'a ServiceState) -> Self {
         let (form, reason) = match state {
             ServiceState::Registered => (REGISTERED, ""),
             ServiceState::Starting => (STARTING, ""),
@@ -248,13 +270,13 @@ impl From<&ServiceState> for StateV1 {
         };
         Self {
             form,
-            reason: reason.to_owned(),
+            reason: reason.into(),
         }
     }
 }
 
-impl From<StateV1> for ServiceState {
-    fn from(stored: StateV1) -> Self {
+impl From<StateV1<'_>> for ServiceState {
+    fn from(stored: StateV1<'_>) -> Self {
         match stored.form {
             REGISTERED => Self::Registered,
             STARTING => Self::Starting,
@@ -262,9 +284,28 @@ impl From<StateV1> for ServiceState {
             STOPPING => Self::Stopping,
             STOPPED => Self::Stopped,
             FAILED => Self::Failed {
-                reason: stored.reason,
+                reason: stored.reason.into_owned(),
             },
             _ => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_an_address_is_that_of_display() {
+        for address in [
+            "0.0.0.0:0",
+            "10.1.200.3:80",
+            "255.255.255.255:65535",
+            "[::1]:8080",
+        ] {
+            let parsed: SocketAddr = address.parse().unwrap();
+            assert_eq!(address_text(parsed), address);
+            assert_eq!(address_text(parsed), parsed.to_string());
         }
     }
 }

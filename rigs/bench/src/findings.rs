@@ -1,0 +1,122 @@
+//! What was measured, kept in files so that a page can be made of a run that was interrupted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::load::{Measured, Watched};
+use crate::machine::Machine;
+
+/// Records of the smaller data set.
+pub(crate) const SMALL: u64 = 10_000;
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Workload {
+    Register,
+    Lookup,
+    /// Many under way on one connection.
+    LookupPipelined,
+    Beat,
+    /// Many renewed by a message.
+    BeatBatched,
+    List,
+    Watch,
+    StartClean,
+    StartKilled,
+    MemorySmall,
+    MemoryLarge,
+    /// Appends to a file, each synced.
+    Sync,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Figure {
+    Load(Measured),
+    Watch(Watched),
+    Seconds(f64),
+    Bytes(u64),
+    PerSecond(f64),
+}
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Point {
+    pub(crate) workload: Workload,
+    /// The protocol, where it is not the subject's first.
+    pub(crate) face: String,
+    pub(crate) clients: usize,
+    pub(crate) figure: Figure,
+}
+
+/// All of one subject.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Findings {
+    pub(crate) subject: String,
+    pub(crate) version: String,
+    pub(crate) machine: Machine,
+    /// Records of the larger data set.
+    pub(crate) records: u64,
+    pub(crate) seconds: f64,
+    /// Why it was not measured.
+    pub(crate) skipped: Option<String>,
+    pub(crate) problems: Vec<String>,
+    pub(crate) points: Vec<Point>,
+}
+
+impl Findings {
+    pub(crate) fn find(&self, workload: Workload, face: &str, clients: usize) -> Option<&Figure> {
+        let point = self.points.iter().find(|point| {
+            point.workload == workload && point.face == face && point.clients == clients
+        });
+        point.map(|point| &point.figure)
+    }
+
+    /// A rate, where that was measured.
+    pub(crate) fn rate(&self, workload: Workload, face: &str, clients: usize) -> Option<f64> {
+        match self.find(workload, face, clients)? {
+            Figure::Load(measured) => Some(measured.per_second),
+            Figure::PerSecond(rate) => Some(*rate),
+            _ => None,
+        }
+    }
+}
+
+/// Writes what is known of a subject.
+pub(crate) fn keep(part: &str, findings: &Findings) -> Result<()> {
+    let folder = folder(part);
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let file = folder.join(format!("{}.json", findings.subject.replace(' ', "-")));
+    let text = serde_json::to_vec_pretty(findings)?;
+    fs::write(&file, text).with_context(|| format!("write {}", file.display()))
+}
+
+/// What was kept of a part, by the names of subjects.
+pub(crate) fn kept(part: &str) -> Result<Vec<Findings>> {
+    let Ok(entries) = fs::read_dir(folder(part)) else {
+        return Ok(Vec::new());
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        let file = entry?.path();
+        let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        let read: Findings = serde_json::from_slice(&text).with_context(|| {
+            format!(
+                "read {}; remove it if it is of an older bench",
+                file.display()
+            )
+        })?;
+        all.push(read);
+    }
+    all.sort_by(|one, other| one.subject.cmp(&other.subject));
+    Ok(all)
+}
+
+fn folder(part: &str) -> PathBuf {
+    Path::new("target/bench").join(part)
+}

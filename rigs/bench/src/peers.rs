@@ -1,0 +1,252 @@
+//! harness beside its peers, in one run.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use tempfile::TempDir;
+
+use crate::findings::{Figure, Findings, Workload, keep, kept};
+use crate::machine::Machine;
+use crate::report::{page, peers_text};
+use crate::session::{Plan, measure};
+use crate::subject::{Harness, Subject, peers};
+use crate::{bounds, interrupt};
+
+/// Name of the part, in files and on the page.
+pub(crate) const PART: &str = "peers";
+pub(crate) const DISK: &str = "disk";
+pub(crate) const BARE: &str = "bare axum handler";
+/// Named, so that its absence is seen.
+const R_NACOS: &str = "r-nacos";
+/// Body of an answer to a lookup, where none was measured in this run.
+const ANSWER_BYTES: usize = 550;
+
+/// Options that both parts take.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// Subjects to measure, by name; harness is named by its backend
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    only: Vec<String>,
+
+    /// Length of a measurement
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+
+    /// Numbers of clients
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
+    clients: Vec<usize>,
+
+    /// Records of the larger data set
+    #[arg(long, default_value_t = 100_000)]
+    records: u64,
+
+    /// Prints the findings as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Writes the tables and charts of docs/benchmarks.md
+    #[arg(long)]
+    write: bool,
+}
+
+impl Options {
+    pub(crate) fn plan(&self) -> Result<Plan> {
+        ensure!(
+            self.seconds > 0.0 && self.seconds <= 600.0,
+            "--seconds: expected more than 0 and at most 600, found {}",
+            self.seconds
+        );
+        ensure!(
+            self.clients
+                .iter()
+                .all(|clients| (1..=1000).contains(clients)),
+            "--clients: expected 1 to 1000, found {:?}",
+            self.clients
+        );
+        ensure!(
+            (1..=10_000_000).contains(&self.records),
+            "--records: expected 1 to 10,000,000, found {}",
+            self.records
+        );
+        Ok(Plan {
+            time: Duration::from_secs_f64(self.seconds),
+            clients: self.clients.clone(),
+            records: self.records,
+            is_whole: true,
+        })
+    }
+
+    /// Whether a subject is asked for: by name, or else because it is so by default.
+    pub(crate) fn wants(&self, name: &str, by_default: bool) -> bool {
+        if self.only.is_empty() {
+            return by_default;
+        }
+        self.only.iter().any(|only| *only == name)
+    }
+
+    /// Prints the findings, and writes the page where that was asked for.
+    pub(crate) fn tell(&self, part: &str, all: &[Findings], text: &str) -> Result<()> {
+        if self.json {
+            crate::print(&serde_json::to_string_pretty(all)?);
+        } else {
+            crate::print(text);
+        }
+        if self.write {
+            page::write(part, &kept(part)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Measures each subject in turn.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let plan = options.plan()?;
+    let place = place()?;
+    let machine = Machine::look(place.path());
+    let mut all = Vec::new();
+    if options.wants(DISK, true) {
+        let disk = of_bound(DISK, &plan, &machine, &place, bounds::disk);
+        interrupt::check()?;
+        keep(PART, &disk)?;
+        all.push(disk);
+    }
+    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+    for backend in ["redb", "json", "sled", "sqlite", "memory"] {
+        if options.wants(backend, ["redb", "json"].contains(&backend)) {
+            let backend = backend.to_owned();
+            subjects.push(Box::new(Harness { backend }));
+        }
+    }
+    let wanted = peers()
+        .into_iter()
+        .filter(|peer| options.wants(&peer.name(), true));
+    subjects.extend(wanted);
+    for subject in &subjects {
+        let findings = of_subject(&**subject, &plan, &machine, &place);
+        // One that was cut short is not kept.
+        interrupt::check()?;
+        keep(PART, &findings)?;
+        all.push(findings);
+        // Beside the registry, and with an answer of its size.
+        if let Some(bytes) =
+            answer_bytes(&all).filter(|_| !has(&all, BARE) && options.wants("bare", true))
+        {
+            let bare = of_bound(BARE, &plan, &machine, &place, |plan, folder, findings| {
+                bounds::bare(bytes, plan, folder, findings)
+            });
+            interrupt::check()?;
+            keep(PART, &bare)?;
+            all.push(bare);
+        }
+    }
+    if options.wants(R_NACOS, true) {
+        let mut findings = empty(R_NACOS, &plan, &machine);
+        findings.skipped = Some("no client is written for it".into());
+        keep(PART, &findings)?;
+        all.push(findings);
+    }
+    options.tell(PART, &all, &peers_text(&all))
+}
+
+fn has(all: &[Findings], name: &str) -> bool {
+    all.iter().any(|findings| findings.subject == name)
+}
+
+/// Body of an answer over HTTP; none before harness was measured, or where it is not.
+fn answer_bytes(all: &[Findings]) -> Option<usize> {
+    let measured = all
+        .iter()
+        .filter(|findings| findings.subject.starts_with("harness"));
+    let mut measured = measured.peekable();
+    measured.peek()?;
+    let bytes = measured
+        .flat_map(|findings| &findings.points)
+        .find_map(|point| match point.figure {
+            Figure::Load(load) if point.workload == Workload::Lookup && point.face == "HTTP" => {
+                Some(load.answer_bytes)
+            }
+            _ => None,
+        });
+    Some(bytes.unwrap_or(ANSWER_BYTES))
+}
+
+/// A folder of the disk that the tree is on; it goes when the run ends.
+pub(crate) fn place() -> Result<TempDir> {
+    fs::create_dir_all("target/bench")?;
+    let place = TempDir::with_prefix_in("run-", "target/bench").context("make a folder")?;
+    // A server that runs as another user has to reach its own folder in it.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(place.path(), open)?;
+    Ok(place)
+}
+
+/// Measures one subject. What goes wrong is part of the findings.
+pub(crate) fn of_subject(
+    subject: &dyn Subject,
+    plan: &Plan,
+    machine: &Machine,
+    place: &TempDir,
+) -> Findings {
+    let mut findings = empty(&subject.name(), plan, machine);
+    if let Some(reason) = subject.missing() {
+        eprintln!("{}: skipped: {reason}", findings.subject);
+        findings.skipped = Some(reason);
+        return findings;
+    }
+    findings.version = subject.version();
+    fill(&mut findings, place, |folder, findings| {
+        measure(subject, plan, folder, findings)
+    });
+    findings
+}
+
+fn of_bound(
+    name: &str,
+    plan: &Plan,
+    machine: &Machine,
+    place: &TempDir,
+    measure: impl FnOnce(&Plan, &Path, &mut Findings) -> Result<()>,
+) -> Findings {
+    let mut findings = empty(name, plan, machine);
+    fill(&mut findings, place, |folder, findings| {
+        measure(plan, folder, findings)
+    });
+    findings
+}
+
+fn empty(name: &str, plan: &Plan, machine: &Machine) -> Findings {
+    Findings {
+        subject: name.to_owned(),
+        version: String::new(),
+        machine: machine.clone(),
+        records: plan.records,
+        seconds: plan.time.as_secs_f64(),
+        skipped: None,
+        problems: Vec::new(),
+        points: Vec::new(),
+    }
+}
+
+fn fill(
+    findings: &mut Findings,
+    place: &TempDir,
+    measure: impl FnOnce(&Path, &mut Findings) -> Result<()>,
+) {
+    eprintln!("{}", findings.subject);
+    let folder = place.path().join(findings.subject.replace(' ', "-"));
+    let measured = std::path::absolute(&folder)
+        .context("find the folder")
+        .and_then(|folder| {
+            fs::create_dir_all(&folder)?;
+            measure(&folder, findings)
+        });
+    if let Err(error) = measured {
+        eprintln!("  {error:#}");
+        findings.problems.push(format!("{error:#}"));
+    }
+    // The disk is as empty for the next one; what cannot be removed goes with the whole place.
+    let _ = fs::remove_dir_all(&folder);
+}
