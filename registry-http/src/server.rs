@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use registry_api::{Api, Caller, ErrorCode, ErrorInfo, Peer};
 use registry_core::Timestamp;
@@ -264,7 +264,8 @@ impl HttpServer {
         span.in_scope(|| tracing::debug!("answered"));
         let latency = clock.monotonic().saturating_sub(begun);
         let status = response.status().as_u16();
-        if response.status().is_server_error() {
+        // A fault of ours; what a peer can bring about by itself must not fill a log.
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::warn!(request_id = &*id, method, route, status, "answered");
         }
         self.shared.metrics.answered(route, method, status, latency);

@@ -172,19 +172,19 @@ fn open_with(backend: Backend, records: u64) -> Result<()> {
 }
 
 macro_rules! on_each {
-    ($($backend:ident: $register:ident, $open:ident;)*) => {$(
+    ($($backend:ident: $register:ident $(, $open:ident)?;)*) => {$(
         pub(super) fn $register(operations: u64) -> Result<()> {
             register_in(Backend::$backend, operations)
         }
 
-        pub(super) fn $open(records: u64) -> Result<()> {
+        $(pub(super) fn $open(records: u64) -> Result<()> {
             open_with(Backend::$backend, records)
-        }
+        })?
     )*};
 }
 
 on_each! {
     Redb: register_redb, open_redb;
-    Sled: register_sled, open_sled;
+    Sled: register_sled;
     Sqlite: register_sqlite, open_sqlite;
 }
