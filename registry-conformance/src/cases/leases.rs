@@ -19,6 +19,7 @@ use registry_core::{
 
 use crate::case::{Case, Failure, Verdict, any, case, persistent, shared};
 use crate::fault::{Fault, FaultStore};
+use crate::handle::Handle;
 use crate::subject::Subject;
 
 pub(super) const CASES: &[Case] = &[
@@ -539,17 +540,19 @@ fn intent_and_health_are_separate(subject: &Subject) -> Verdict {
     })
 }
 
-fn expiry_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict {
-    let inner = subject.open()?;
+/// The store with one write that is refused, by its number.
+fn refusing(inner: &Handle, write: u64) -> Result<Arc<dyn RegistryStore>, Failure> {
     if inner.store().capabilities().writers == Writers::Many {
         return Err(Failure::NotApplicable("its keepers write, too"));
     }
+    let store = Arc::clone(inner.store());
+    Ok(Arc::new(FaultStore::new(store, write, Fault::Refused)))
+}
+
+fn expiry_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict {
+    let inner = subject.open()?;
     // The first write registers, the second would be the expiry.
-    let faulty: Arc<dyn RegistryStore> = Arc::new(FaultStore::new(
-        Arc::clone(inner.store()),
-        2,
-        Fault::Refused,
-    ));
+    let faulty = refusing(&inner, 2)?;
     running(&faulty, &new_clock(), |running| {
         running.register("a", None)?;
         running.pass(TTL + Duration::from_secs(1));
@@ -566,15 +569,8 @@ fn expiry_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict 
 
 fn removal_that_cannot_be_committed_is_tried_again(subject: &Subject) -> Verdict {
     let inner = subject.open()?;
-    if inner.store().capabilities().writers == Writers::Many {
-        return Err(Failure::NotApplicable("its keepers write, too"));
-    }
     // A policy, two registrations and the expiry are written before the removal is.
-    let faulty: Arc<dyn RegistryStore> = Arc::new(FaultStore::new(
-        Arc::clone(inner.store()),
-        5,
-        Fault::Refused,
-    ));
+    let faulty = refusing(&inner, 5)?;
     running(&faulty, &new_clock(), |running| {
         running.set_policy(ServicePolicy {
             service: "api".to_owned(),
