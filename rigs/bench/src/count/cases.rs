@@ -24,8 +24,8 @@ const fn case(name: &'static str, operations: u64, run: fn(u64) -> Result<()>) -
 /// Every case. An operation is one lookup, registration, heartbeat or delivered event, or one record of a list or of a
 /// store that is opened.
 ///
-/// json is not among them, nor the opening of sled: threads of theirs follow the clock, so that counts of them are
-/// those of the machine's speed.
+/// json and sled are not among them: threads of theirs follow the clock, so that counts of them are those of the
+/// machine's speed.
 pub(super) const CASES: &[Case] = &[
     case("lookup_in_process", 2000, stores::lookup),
     case("lookup_over_http", 500, faces::lookup_http),
@@ -38,7 +38,6 @@ pub(super) const CASES: &[Case] = &[
     case("event_to_100_subscribers", 2000, faces::events_websocket),
     case("register_on_memory", 1024, stores::register_memory),
     case("register_on_redb", 1024, stores::register_redb),
-    case("register_on_sled", 1024, stores::register_sled),
     case("register_on_sqlite", 1024, stores::register_sqlite),
     case("open_redb", 1000, stores::open_redb),
     case("open_sqlite", 1000, stores::open_sqlite),

@@ -171,20 +171,18 @@ fn open_with(backend: Backend, records: u64) -> Result<()> {
     Ok(())
 }
 
-macro_rules! on_each {
-    ($($backend:ident: $register:ident $(, $open:ident)?;)*) => {$(
-        pub(super) fn $register(operations: u64) -> Result<()> {
-            register_in(Backend::$backend, operations)
-        }
-
-        $(pub(super) fn $open(records: u64) -> Result<()> {
-            open_with(Backend::$backend, records)
-        })?
-    )*};
+pub(super) fn register_redb(operations: u64) -> Result<()> {
+    register_in(Backend::Redb, operations)
 }
 
-on_each! {
-    Redb: register_redb, open_redb;
-    Sled: register_sled;
-    Sqlite: register_sqlite, open_sqlite;
+pub(super) fn register_sqlite(operations: u64) -> Result<()> {
+    register_in(Backend::Sqlite, operations)
+}
+
+pub(super) fn open_redb(records: u64) -> Result<()> {
+    open_with(Backend::Redb, records)
+}
+
+pub(super) fn open_sqlite(records: u64) -> Result<()> {
+    open_with(Backend::Sqlite, records)
 }
