@@ -90,6 +90,11 @@ impl FaultStore {
         self.refusals_left.store(times, Ordering::SeqCst);
     }
 
+    /// How many reads of the log are still to be refused.
+    pub fn refusals_left(&self) -> u64 {
+        self.refusals_left.load(Ordering::SeqCst)
+    }
+
     /// The wrapped store.
     pub fn inner(&self) -> &Arc<dyn RegistryStore> {
         &self.inner

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
 use registry_core::engine::{
@@ -45,13 +46,24 @@ fn with_registry<T>(
     config: EngineConfig,
     work: impl FnOnce(&Registry) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let clock = ManualClock::at(Timestamp::from_nanos(1_760_000_000_000_000_000));
-    let (registry, driver) = block_on(Registry::open(Arc::clone(store), config, Arc::new(clock)))?;
+    with_registry_and_clock(store, config, |registry, _| work(registry))
+}
+
+/// As [`with_registry`], with the clock that the registry goes by. It stands still until it is moved.
+fn with_registry_and_clock<T>(
+    store: &Arc<dyn RegistryStore>,
+    config: EngineConfig,
+    work: impl FnOnce(&Registry, &ManualClock) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let start = Timestamp::from_nanos(1_760_000_000_000_000_000);
+    let clock = Arc::new(ManualClock::at(start));
+    let opened = Registry::open(Arc::clone(store), config, Arc::clone(&clock) as _);
+    let (registry, driver) = block_on(opened)?;
     thread::scope(|scope| {
         let driver = scope.spawn(|| block_on(driver.run()));
         // Closed also where the work panics, so that the driver ends.
         let closing = Closing(registry);
-        let done = work(&closing.0)?;
+        let done = work(&closing.0, &clock)?;
         drop(closing);
         driver.join().expect("the driver does not panic")?;
         Ok(done)
@@ -406,11 +418,19 @@ fn registry_outlives_a_log_that_cannot_be_read(subject: &Subject) -> Verdict {
     ));
     let shared: Arc<dyn RegistryStore> = Arc::clone(&faulty) as _;
     on(&here, |one| {
-        with_registry(&shared, EngineConfig::default(), |other| {
+        with_registry_and_clock(&shared, EngineConfig::default(), |other, clock| {
             let mut watch = other.watch(Revision::ZERO);
             // As with an owner that is silent for too long, just when its commits are fetched.
             faulty.refuse_changes(3);
             register(one, "api", "1")?;
+            for refused in 1..=3 {
+                while other.stats().store_errors < refused {
+                    thread::yield_now();
+                }
+                let left = faulty.refusals_left();
+                assert_eq!(left, 3 - refused, "read again without a pause");
+                clock.advance(Duration::from_secs(1));
+            }
             assert_eq!(revisions(&mut watch, 1)?, [1]);
             register(other, "api", "2")?;
             assert_eq!(revisions(&mut watch, 1)?, [2]);

@@ -26,6 +26,9 @@ use crate::transaction::{Outcome, Transaction, TransactionId};
 
 /// Who acts in the log when the driver ends leases.
 const OWN_ACTOR: &str = "registry";
+/// How long the driver waits before it reads a log again that could not be read: no load for a store that refuses at
+/// once, and short beside the time that a new owner needs to open one.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
 
 /// Plans, commits, publishes and answers. Runs until every [`Registry`](super::Registry) is dropped or closed.
 ///
@@ -41,6 +44,8 @@ pub struct Driver {
     /// What the driver itself has to do about leases.
     own: VecDeque<CommandJob>,
     leases: LeaseBook,
+    /// Until when the log of others is left alone, by the monotonic clock.
+    follows_from: Duration,
 }
 
 /// A command and where its answer goes.
@@ -111,6 +116,7 @@ impl Driver {
             left_over: VecDeque::new(),
             own: VecDeque::new(),
             leases,
+            follows_from: Duration::ZERO,
         }
     }
 
@@ -177,12 +183,11 @@ impl Driver {
             return own.await;
         }
         let foreign = async {
-            match self
-                .shared
-                .store
-                .wait_for_change(self.shared.view().revision())
-                .await
-            {
+            let Shared { clock, store, .. } = &*self.shared;
+            if now < self.follows_from {
+                clock.sleep_until(self.follows_from).await;
+            }
+            match store.wait_for_change(self.shared.view().revision()).await {
                 Ok(_) => Wake::ForeignCommit,
                 Err(error) => Wake::StoreFailed(error),
             }
@@ -438,10 +443,11 @@ impl Driver {
     }
 
     /// Catches up with others. A store that cannot be read for a while, as one whose owner is silent or is being replaced,
-    /// ends nothing: what is missing still wakes the driver, and is read then.
+    /// ends nothing: what is missing still wakes the driver after a pause, and is read then.
     async fn follow(&mut self) -> Result<(), RegistryError> {
         match self.catch_up().await {
             Err(error) if error.is_retryable() => {
+                self.follows_from = self.shared.clock.monotonic() + FOLLOW_PAUSE;
                 count(&self.shared.counters.store_errors);
                 tracing::warn!(%error, "the view is behind the store");
                 Ok(())
