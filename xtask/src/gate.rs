@@ -19,19 +19,29 @@ use crate::rigs::{self, Build};
 use crate::root;
 
 const FILE: &str = "docs/reliability.md";
-const BACKENDS: [&str; 4] = ["json", "redb", "sled", "sqlite"];
+/// The slowest first: what others wait for begins early.
+const BACKENDS: [&str; 4] = ["sled", "sqlite", "redb", "json"];
 /// Seed of every rig; another one is tried by hand.
 const SEED: &str = "1";
-/// Tools of the release gate: what each run is for, and the arguments that cargo is called with. Each tool must be
-/// installed.
-const TOOLS: &[(&str, &[&str])] = &[
-    (
-        "dependencies",
-        &["deny", "check", "bans", "licenses", "sources"],
-    ),
-    (
-        "coverage",
-        &[
+/// A tool of the release gate, which must be installed.
+struct Tool {
+    /// What it is run for.
+    name: &'static str,
+    /// What cargo is called with.
+    arguments: &'static [&'static str],
+    /// Runs that it is split into, so that one that is interrupted loses little.
+    parts: usize,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "dependencies",
+        arguments: &["deny", "check", "bans", "licenses", "sources"],
+        parts: 1,
+    },
+    Tool {
+        name: "coverage",
+        arguments: &[
             "tarpaulin",
             "--engine",
             "llvm",
@@ -58,10 +68,11 @@ const TOOLS: &[(&str, &[&str])] = &[
             "--out",
             "Stdout",
         ],
-    ),
-    (
-        "mutants of codecs",
-        &[
+        parts: 1,
+    },
+    Tool {
+        name: "mutants of codecs",
+        arguments: &[
             "mutants",
             "--in-place",
             "--package",
@@ -75,11 +86,12 @@ const TOOLS: &[(&str, &[&str])] = &[
             "--test",
             "it",
         ],
-    ),
+        parts: 8,
+    },
     // Cases of leases belong to the suite, and those of several processes need a store that they share.
-    (
-        "mutants of leases",
-        &[
+    Tool {
+        name: "mutants of leases",
+        arguments: &[
             "mutants",
             "--in-place",
             "--package",
@@ -93,8 +105,26 @@ const TOOLS: &[(&str, &[&str])] = &[
             "--",
             "lease",
         ],
-    ),
+        parts: 16,
+    },
 ];
+
+impl Tool {
+    /// The name and the arguments of each of its runs.
+    fn runs(&self) -> impl Iterator<Item = (String, Vec<String>)> {
+        (0..self.parts).map(|part| {
+            let mut arguments: Vec<String> =
+                self.arguments.iter().map(ToString::to_string).collect();
+            if self.parts == 1 {
+                return (self.name.to_owned(), arguments);
+            }
+            let shard = format!("{part}/{}", self.parts);
+            arguments.splice(1..1, ["--shard".to_owned(), shard]);
+            let name = format!("{}, part {} of {}", self.name, part + 1, self.parts);
+            (name, arguments)
+        })
+    }
+}
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,9 +158,9 @@ impl Size {
                 "--controls",
             ]],
             Self::Release => &[
+                &["--faults"],
                 &["--scenario", "all", "--cuts", "2000"],
                 &["--every-position"],
-                &["--faults"],
                 &["--kills", "1000"],
                 &["--bit-flips", "1000"],
                 &["--controls"],
@@ -263,14 +293,13 @@ pub(crate) fn write_kept(commit: &str) -> Result<()> {
         }
     }
     let fuzz = ["--seconds", size.fuzz(), "--seed", SEED];
-    let tools = TOOLS.iter().map(|(name, _)| ("cargo", vec![*name]));
-    for (name, options) in [("fuzz", fuzz.to_vec())].into_iter().chain(tools) {
-        if kept.known::<Value>(name, &options)?.is_none() {
-            let missing = match name {
-                "cargo" => options.join(" "),
-                rig => format!("cargo xtask {rig} {}", options.join(" ")),
-            };
-            findings.missing.push(missing);
+    if kept.known::<Value>("fuzz", &fuzz)?.is_none() {
+        let options = fuzz.join(" ");
+        findings.missing.push(format!("cargo xtask fuzz {options}"));
+    }
+    for (name, _) in TOOLS.iter().flat_map(Tool::runs) {
+        if kept.known::<Value>("cargo", &[&name])?.is_none() {
+            findings.missing.push(name);
         }
     }
     replace(FILE, "gate", &page(commit, &findings)?)
@@ -372,11 +401,11 @@ impl Findings {
 
 /// Runs the tools that a release needs. One that is missing is a problem like any other.
 fn run_tools(kept: &Kept, findings: &mut Findings) {
-    for (name, arguments) in TOOLS {
-        let done = kept.once("cargo", &[name], || {
+    for (name, arguments) in TOOLS.iter().flat_map(Tool::runs) {
+        let done = kept.once("cargo", &[&name], || {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let mut command = Command::new(cargo);
-            let status = command.args(*arguments).current_dir(root()).status()?;
+            let status = command.args(&arguments).current_dir(root()).status()?;
             ensure!(status.success(), "ended with {status}");
             Ok(Some(()))
         });

@@ -16,7 +16,13 @@ use crate::worker::Task;
 /// Commands of the script.
 const STEPS: usize = 10;
 
-/// Fails each operation of two scripts once in each way: one on an empty disk, one on a store.
+/// Of a longer run of operations of one kind, as when sled fills a new file, some are tried for all.
+const RUN_WHOLE_MAX: usize = 64;
+/// Operations at either end of a longer run that are tried, and the step between.
+const RUN_ENDS: usize = 16;
+const RUN_STEP: usize = 128;
+
+/// Fails each operation of two scripts once in each way: one on an empty disk, one on a store. See [`positions`].
 pub(crate) fn run(rig: &Rig, backend: Backend, seed: u64, report: &mut Report) -> Result<()> {
     let stage = Stage::new(rig, backend);
     let script = Script {
@@ -27,12 +33,12 @@ pub(crate) fn run(rig: &Rig, backend: Backend, seed: u64, report: &mut Report) -
     for preparation in [None, Some((script.clone(), Task::Commit))] {
         let (image, ledger) = stage.prepare(preparation)?;
         let start = stage.rehearse(image, ledger, script.clone(), Task::Commit)?;
-        for (operation, position) in start.history.iter().zip(1..) {
-            for fault in faults_of(*operation) {
+        for position in positions(&start.history) {
+            for fault in faults_of(start.history[position]) {
                 let trial = Trial {
                     stage,
                     start: &start,
-                    position,
+                    position: position as u64 + 1,
                     fault: *fault,
                     seed,
                 };
@@ -41,6 +47,23 @@ pub(crate) fn run(rig: &Rig, backend: Backend, seed: u64, report: &mut Report) -
         }
     }
     Ok(())
+}
+
+/// Which operations are made to fail, from 0: every one, but of a long run of one kind those at its ends and some between.
+fn positions(history: &[Operation]) -> Vec<usize> {
+    let mut positions = Vec::new();
+    let mut begin = 0;
+    for run in history.chunk_by(|one, next| one == next) {
+        let is_tried = |place: &usize| {
+            let from_end = run.len() - 1 - place;
+            run.len() <= RUN_WHOLE_MAX
+                || place.min(&from_end) < &RUN_ENDS
+                || place.is_multiple_of(RUN_STEP)
+        };
+        positions.extend((0..run.len()).filter(is_tried).map(|place| begin + place));
+        begin += run.len();
+    }
+    positions
 }
 
 /// The ways in which an operation can fail.
@@ -153,4 +176,22 @@ impl Trial<'_> {
 fn broken(outcome: &Outcome) -> Option<String> {
     let broken = outcome.broken.first().cloned();
     broken.or_else(|| outcome.failure())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_tried_but_those_within_a_long_run() {
+        let mut history = vec![Operation::Metadata; 3];
+        history.extend([Operation::Write; 300]);
+        history.extend([Operation::Sync; RUN_WHOLE_MAX]);
+        let ends = (0..3)
+            .chain(3..19)
+            .chain([3 + 128, 3 + 256])
+            .chain(287..303);
+        let expected: Vec<usize> = ends.chain(303..303 + RUN_WHOLE_MAX).collect();
+        assert_eq!(positions(&history), expected);
+    }
 }
