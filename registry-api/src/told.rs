@@ -128,7 +128,8 @@ mod tests {
                 action: "register_service".into(),
                 reason: None,
                 time: Timestamp::from_nanos(0),
-            },
+            }
+            .into(),
             changes: vec![Change {
                 key: image.key().clone(),
                 before: None,

@@ -162,7 +162,7 @@ pub(crate) fn transaction(mutations: Vec<Mutation>) -> Transaction {
         id: TransactionId::fresh(),
         preconditions: Vec::new(),
         mutations,
-        cause: cause("change"),
+        cause: cause("change").into(),
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Commit {
     /// The transaction's id.
     pub id: TransactionId,
     /// Why and when.
-    pub cause: Cause,
+    pub cause: Arc<Cause>,
     /// What changed, in the order of the transaction's mutations.
     pub changes: Vec<Change>,
 }

@@ -349,7 +349,7 @@ impl From<&LogEntry> for PortableEntry {
         Self {
             revision: *revision,
             id: *id,
-            cause: cause.clone(),
+            cause: Cause::clone(cause),
             changes: changes.iter().map(change).collect(),
             previous: entry.previous,
             hash: entry.hash,
@@ -378,7 +378,7 @@ impl TryFrom<PortableEntry> for LogEntry {
             commit: Commit {
                 revision,
                 id,
-                cause,
+                cause: cause.into(),
                 changes,
             },
             previous,

@@ -1,5 +1,6 @@
 //! What a store is asked to commit, and what it answers.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -18,10 +19,23 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub [u8; 16]);
 
+thread_local! {
+    /// Seeded by the system once a thread: asking it for each id costs a system call.
+    static RANDOM: RefCell<fastrand::Rng> = {
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        RefCell::new(fastrand::Rng::with_seed(high ^ low))
+    };
+}
+
 impl TransactionId {
     /// A fresh id (UUID v7).
     pub fn fresh() -> Self {
-        Self(uuid::Uuid::now_v7().into_bytes())
+        let (seconds, nanos) = uuid::Timestamp::now(uuid::NoContext).to_unix();
+        let millis = seconds * 1000 + u64::from(nanos / 1_000_000);
+        let random = RANDOM.with_borrow_mut(|random| random.u128(..).to_le_bytes());
+        let random = random.first_chunk().expect("10 bytes are fewer than 16");
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, random);
+        Self(id.into_uuid().into_bytes())
     }
 
     /// The id of the commit that `actor` names `key`: the same key of the same actor is the same transaction.
@@ -131,8 +145,8 @@ pub struct Transaction {
     pub preconditions: Vec<Precondition>,
     /// At least one, at most one a key.
     pub mutations: Vec<Mutation>,
-    /// Why.
-    pub cause: Cause,
+    /// Why. It goes into the log as it is, so that the two share it.
+    pub cause: Arc<Cause>,
 }
 
 /// A transaction that is in the log.

@@ -246,8 +246,7 @@ impl Engine {
         let mut family = begin(encoder, metric::RECORDS)?;
         for kind in Kind::ALL {
             let labels = [("kind", kind.as_str())];
-            ConstGauge::new(gauge(view.tally().counts.of(kind)))
-                .encode(family.encode_family(&labels)?)?;
+            ConstGauge::new(gauge(view.count(kind))).encode(family.encode_family(&labels)?)?;
         }
         let mut family = begin(encoder, metric::INSTANCES)?;
         for (health, intent, count) in census.by_health_and_intent() {

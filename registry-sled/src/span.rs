@@ -95,7 +95,8 @@ mod tests {
                 action: "put".into(),
                 reason: None,
                 time: Timestamp::default(),
-            },
+            }
+            .into(),
         }
     }
 

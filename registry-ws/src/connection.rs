@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use async_io::Timer;
 use async_tungstenite::tungstenite::Message;
-use futures_lite::future::{self, poll_once};
+use event_listener::EventListener;
+use futures_lite::future::{self, poll_fn, poll_once};
+use futures_lite::stream::{OnceFuture, once_future};
 use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use registry_api::{Caller, ErrorCode, Peer, parse_request};
 use serde::Serialize;
 
+use crate::arrival::Arrival;
 use crate::config::WsConfig;
 use crate::server::{Place, Shared};
 use crate::session::{Output, Session};
@@ -129,6 +132,9 @@ struct Connection<'a, S> {
     session: Session,
     rate: Option<DefaultDirectRateLimiter>,
     ping: Timer,
+    /// Looked at only when it was woken: all connections listen to the one event, and would wait for its lock.
+    closing: OnceFuture<EventListener>,
+    closing_arrival: Arrival,
     /// Whether nothing came since the last ping.
     is_silent: bool,
     /// Whether a frame goes before an output that is ready, too: they take turns, so that neither starves the other.
@@ -162,6 +168,8 @@ where
                 .requests_per_second
                 .map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             ping: Timer::interval(config.ping_interval),
+            closing: once_future(shared.listen_for_closing()),
+            closing_arrival: Arrival::new(),
             is_silent: false,
             is_turn_of_frames: false,
             last_frames: None,
@@ -226,10 +234,11 @@ where
     async fn ready(&mut self) -> Next {
         let takes_frames = self.takes_frames();
         let Self {
-            shared,
             socket,
             session,
             ping,
+            closing,
+            closing_arrival,
             is_turn_of_frames,
             last_frames,
             ..
@@ -259,7 +268,7 @@ where
             if last_frames.is_some() {
                 future::pending::<()>().await;
             }
-            shared.closing().await;
+            poll_fn(|cx| closing_arrival.poll_next(closing, cx)).await;
             Next::Closing
         };
         let idle = future::or(closing, tick);

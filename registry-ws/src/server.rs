@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_net::{AsyncToSocketAddrs, TcpListener, TcpStream};
-use event_listener::{Event, listener};
+use event_listener::{Event, EventListener, listener};
 use futures_lite::{AsyncRead, AsyncWrite};
 use registry_api::{Api, Peer};
 
@@ -32,6 +32,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::SeqCst)
+    }
+
+    /// Wakes once the face is closed, if it was not before.
+    pub(crate) fn listen_for_closing(&self) -> EventListener {
+        self.closing.listen()
     }
 
     /// Waits until the face is closed.

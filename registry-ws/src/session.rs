@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_lite::future::poll_once;
 use futures_util::future::{AbortHandle, abortable};
@@ -35,8 +36,9 @@ type Work = Pin<Box<dyn Future<Output = Option<Output>> + Send>>;
 
 /// Requests and subscriptions of one connection.
 pub(crate) struct Session {
-    api: Api,
-    caller: Caller,
+    /// Shared by the requests under way: each would copy some handles and a name otherwise.
+    api: Arc<Api>,
+    caller: Arc<Caller>,
     subscriptions_max: usize,
     pub(crate) work: FuturesUnordered<Work>,
     requests_in_flight: usize,
@@ -48,8 +50,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(api: Api, caller: Caller, subscriptions_max: usize) -> Self {
         Self {
-            api,
-            caller,
+            api: Arc::new(api),
+            caller: Arc::new(caller),
             subscriptions_max,
             work: FuturesUnordered::new(),
             requests_in_flight: 0,
@@ -84,7 +86,7 @@ impl Session {
     }
 
     async fn call(&mut self, request: Request) -> Option<Output> {
-        let (api, caller) = (self.api.clone(), self.caller.clone());
+        let (api, caller) = (Arc::clone(&self.api), Arc::clone(&self.caller));
         let work = async move {
             let Request {
                 id, action, params, ..
@@ -141,7 +143,7 @@ impl Session {
         // It holds its place while it begins.
         self.subscriptions
             .insert(name.clone(), AbortHandle::new_pair().0);
-        let api = self.api.clone();
+        let api = Arc::clone(&self.api);
         let work = async move {
             let revision = |api: &Api| api.registry().stale_view().revision();
             let begun = Subscription::begin(&api, name.clone(), params).await;

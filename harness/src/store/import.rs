@@ -160,7 +160,8 @@ pub(super) async fn register_all(
                 action: "register_service".to_owned(),
                 reason: None,
                 time: clock.now(),
-            },
+            }
+            .into(),
         });
     }
     done += group.len() as u64;

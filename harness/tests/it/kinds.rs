@@ -49,7 +49,8 @@ fn mixed(folder: &Path, backend: Backend) -> PathBuf {
                 action: "change".to_owned(),
                 reason: None,
                 time: Timestamp::default(),
-            },
+            }
+            .into(),
         };
         let outcomes = block_on(store.commit(vec![transaction])).expect("the store takes it");
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");

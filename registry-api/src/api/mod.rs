@@ -227,7 +227,7 @@ impl Api {
                 instances::report_instance_health(parse(params)?, self.now())
             }
             "set_service_policy" => instances::set_service_policy(parse(params)?)?,
-            "register_service" => register_service(parse(params)?),
+            "register_service" => register_service(parse(params)?)?,
             "update_service" => update_service(parse(params)?),
             "deregister_service" => deregister_service(parse(params)?),
             "set_service_state" => set_service_state(parse(params)?),
@@ -414,7 +414,7 @@ impl Api {
     async fn service_dependencies(&self, params: params::ServiceDependencies) -> Answered {
         let name = Name::new(&params.name)?;
         let view = self.registry.view().await?;
-        let is_known = view.get(&name).is_some() || view.dependents(&name).next().is_some();
+        let is_known = view.get(&name).is_some() || !view.dependents(&name).is_empty();
         if !is_known {
             return Err(RegistryError::UnknownService { name: params.name }.into());
         }
@@ -494,15 +494,10 @@ fn expect(revision: Option<Revision>) -> Expect {
 
 type Planned = (Action, params::WriteContext);
 
-fn register_service(mut params: params::RegisterService) -> Planned {
+fn register_service(mut params: params::RegisterService) -> Result<Planned, Refusal> {
     let context = params.take_context();
-    (
-        Action::Register {
-            entry: params.service,
-            expect: expect(params.expect_revision),
-        },
-        context,
-    )
+    let action = Action::register(params.service, expect(params.expect_revision))?;
+    Ok((action, context))
 }
 
 fn update_service(mut params: params::UpdateService) -> Planned {

@@ -123,7 +123,7 @@ impl Formed for Transaction {
             id: self.id,
             preconditions: self.preconditions.clone(),
             mutations: self.mutations.form(),
-            cause: self.cause.clone(),
+            cause: Cause::clone(&self.cause),
         }
     }
 
@@ -132,7 +132,7 @@ impl Formed for Transaction {
             id: form.id,
             preconditions: form.preconditions,
             mutations: Vec::read(form.mutations)?,
-            cause: form.cause,
+            cause: form.cause.into(),
         })
     }
 }

@@ -61,7 +61,8 @@ pub(crate) fn put(name: &str, version: &str) -> Transaction {
             action: "register_service".to_owned(),
             reason: None,
             time: Timestamp::default(),
-        },
+        }
+        .into(),
     }
 }
 

@@ -296,10 +296,7 @@ fn named(key: &str) -> Context {
 }
 
 fn submit(registry: &Registry, name: &str, key: &str) -> Result<Reply, RegistryError> {
-    let action = Action::Register {
-        entry: entry(name, "1"),
-        expect: Expect::Any,
-    };
+    let action = Action::register(entry(name, "1"), Expect::Any)?;
     block_on(registry.submit(action, named(key)))
 }
 

@@ -197,7 +197,7 @@ impl Play<'_> {
                 .map(|condition| self.precondition(condition))
                 .collect::<Result<_, _>>()?,
             mutations: plan.changes.iter().map(mutation).collect(),
-            cause: cause(&number),
+            cause: cause(&number).into(),
         })
     }
 

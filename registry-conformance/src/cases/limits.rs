@@ -107,7 +107,7 @@ fn texts_of_a_cause_are_bounded(subject: &Subject) -> Verdict {
             ..cause("change")
         };
         Transaction {
-            cause,
+            cause: cause.into(),
             ..put("a", "1")
         }
     };

@@ -221,7 +221,9 @@ fn seal(pages: &mut [RestorePage]) -> &mut Seal {
 
 const BREAKINGS: &[(&str, Breaking)] = &[
     ("another actor in an entry", |pages| {
-        change_entry(pages, |entry| entry.commit.cause.actor.push('x'));
+        change_entry(pages, |entry| {
+            Arc::make_mut(&mut entry.commit.cause).actor.push('x');
+        });
     }),
     ("another hash of an entry", |pages| {
         change_entry(pages, |entry| entry.hash = Hash([7; 32]));

@@ -56,7 +56,7 @@ fn page(schema: SchemaVersion) -> RestorePage {
         Commit {
             revision: Revision(1),
             id: TransactionId::fresh(),
-            cause: cause("register_service"),
+            cause: cause("register_service").into(),
             changes: vec![Change {
                 key: key("newer"),
                 before: None,

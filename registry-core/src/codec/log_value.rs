@@ -279,7 +279,7 @@ fn read_entry(stored: &EntryV1<'_>) -> Result<LogEntry, CodecError> {
     let commit = Commit {
         revision: Revision(stored.revision),
         id: TransactionId(fixed(&stored.id)?),
-        cause,
+        cause: cause.into(),
         changes: stored
             .changes
             .iter()

@@ -11,6 +11,7 @@ use crate::model::{
     Endpoint, ExecutionInfo, HealthStatus, InstanceSpec, Intent, KeeperEntry, Lifecycle, Location,
     ModelError, ServiceEntry, ServicePolicy, ServiceState,
 };
+use crate::record::{Image, Record};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 use crate::transaction::{Cause, TransactionId};
@@ -19,10 +20,10 @@ use crate::transaction::{Cause, TransactionId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Puts an entry under its name, new or not.
+    /// Puts an entry under its name, new or not. See [`register`](Self::register).
     Register {
-        /// The whole entry.
-        entry: ServiceEntry,
+        /// The record of the entry: it is checked, written and hashed by whoever asks, and not by the driver.
+        image: Arc<Image>,
         /// What must be there before.
         expect: Expect,
     },
@@ -95,6 +96,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// Puts an entry under its name, new or not.
+    ///
+    /// # Errors
+    /// [`ModelError`] where the entry breaks a rule of the model.
+    pub fn register(entry: ServiceEntry, expect: Expect) -> Result<Self, ModelError> {
+        let image = Image::new(Record::Service(entry))?;
+        Ok(Self::Register { image, expect })
+    }
+
     /// Its name in the log and on the wire.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -117,7 +127,7 @@ impl Action {
     /// [`ModelError`] where a name in it is not legal.
     pub fn key(&self) -> Result<Key, ModelError> {
         match self {
-            Self::Register { entry, .. } => Key::service(&entry.name),
+            Self::Register { image, .. } => Ok(image.key().clone()),
             Self::Update { name, .. }
             | Self::Deregister { name, .. }
             | Self::SetState { name, .. }
@@ -309,23 +319,40 @@ impl Default for Context {
 pub struct Command {
     /// What to do.
     pub action: Action,
-    /// Who asks, and why.
-    pub context: Context,
-    /// When it was asked.
-    pub time: Timestamp,
+    /// Who asks, what, why and when: as it goes into the log.
+    pub cause: Arc<Cause>,
     /// The id of its transaction.
     pub id: TransactionId,
+    /// Whether the asker chose the id, so that it may be in the log already.
+    pub is_named: bool,
     /// Who keeps the leases that it begins; empty in a store that one process has to itself.
     pub keeper: Arc<str>,
 }
 
 impl Command {
-    pub(super) fn cause(&self) -> Cause {
-        Cause {
-            actor: self.context.actor.clone(),
-            action: self.action.as_str().to_owned(),
-            reason: self.context.reason.clone(),
-            time: self.time,
+    /// A command that is asked for at that time.
+    pub fn new(action: Action, context: Context, time: Timestamp) -> Self {
+        let Context {
+            actor,
+            reason,
+            idempotency_key,
+        } = context;
+        let id = match &idempotency_key {
+            Some(key) => TransactionId::from_idempotency_key(&actor, key),
+            None => TransactionId::fresh(),
+        };
+        let cause = Cause {
+            actor,
+            action: action.as_str().to_owned(),
+            reason,
+            time,
+        };
+        Self {
+            action,
+            cause: Arc::new(cause),
+            id,
+            is_named: idempotency_key.is_some(),
+            keeper: Arc::from(""),
         }
     }
 }

@@ -47,7 +47,8 @@ pub struct Dependencies {
 }
 
 impl View {
-    /// Follows `depends_on` from a service, at most `distance_max` steps. Linear in what it visits.
+    /// Follows `depends_on` from a service, at most `distance_max` steps. Linear in what it visits; upwards also as
+    /// [`dependents`](Self::dependents) is.
     pub fn dependencies(
         &self,
         name: &Name,
@@ -85,7 +86,7 @@ impl View {
     /// In order, each once.
     fn neighbours(&self, name: &Name, direction: Direction) -> BTreeSet<Name> {
         match direction {
-            Direction::Up => self.dependents(name).cloned().collect(),
+            Direction::Up => self.dependents(name).iter().cloned().collect(),
             Direction::Down => {
                 let names = self
                     .get(name)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
+use futures_channel::oneshot;
 use futures_lite::future;
 
 use super::command::{Action, Command, Context, Reply};
@@ -22,7 +23,7 @@ use crate::limits::CHANGES_PAGE_MAX;
 use crate::log::Commit;
 use crate::revision::Revision;
 use crate::store::{ChangesRequest, Result as StoreResult};
-use crate::transaction::{Outcome, Transaction, TransactionId};
+use crate::transaction::{Outcome, Transaction};
 
 /// Who acts in the log when the driver ends leases.
 const OWN_ACTOR: &str = "registry";
@@ -52,7 +53,7 @@ pub struct Driver {
 #[derive(Debug)]
 pub(super) struct CommandJob {
     pub(super) command: Command,
-    pub(super) reply: Sender<Result<Reply, RegistryError>>,
+    pub(super) reply: oneshot::Sender<Result<Reply, RegistryError>>,
     /// Whether the driver asks itself.
     pub(super) is_own: bool,
 }
@@ -60,7 +61,7 @@ pub(super) struct CommandJob {
 impl CommandJob {
     pub(super) fn answer(self, answer: Result<Reply, RegistryError>) {
         // Who no longer waits gets no answer.
-        drop(self.reply.try_send(answer));
+        drop(self.reply.send(answer));
     }
 
     /// The answer to a command that came to a commit, from a view that has it.
@@ -74,7 +75,7 @@ impl CommandJob {
 #[derive(Debug)]
 pub(super) struct CompactJob {
     pub(super) through: Revision,
-    pub(super) reply: Sender<Result<(), RegistryError>>,
+    pub(super) reply: oneshot::Sender<Result<(), RegistryError>>,
 }
 
 /// What woke the driver.
@@ -135,7 +136,7 @@ impl Driver {
                 Wake::Tick => self.tick().await,
                 Wake::Compact(job) => {
                     let done = self.compact(job.through).await;
-                    drop(job.reply.try_send(done.map_err(RegistryError::from)));
+                    drop(job.reply.send(done.map_err(RegistryError::from)));
                 }
                 Wake::ForeignCommit => self.follow().await?,
                 Wake::StoreFailed(error) => return Err(error.into()),
@@ -218,20 +219,15 @@ impl Driver {
 
     async fn do_own(&mut self, actions: Vec<Action>) {
         let time = self.shared.clock.now();
+        let context = Context {
+            actor: OWN_ACTOR.to_owned(),
+            reason: None,
+            idempotency_key: None,
+        };
         let jobs = actions.into_iter().map(|action| CommandJob {
-            command: Command {
-                action,
-                context: Context {
-                    actor: OWN_ACTOR.to_owned(),
-                    reason: None,
-                    idempotency_key: None,
-                },
-                time,
-                id: TransactionId::fresh(),
-                keeper: self.leases.keeper(),
-            },
+            command: Command::new(action, context.clone(), time),
             // Nobody waits: what came of it is in the view.
-            reply: async_channel::bounded(1).0,
+            reply: oneshot::channel().0,
             is_own: true,
         });
         self.own.extend(jobs);
@@ -315,10 +311,10 @@ impl Driver {
         for _ in 0..attempts_max {
             let mut group = Group::plan(&self.shared.view(), jobs);
             self.put_off(group.take_left_over());
-            if group.transactions().is_empty() {
+            if group.is_empty() {
                 return group.settle(&self.shared, &mut self.leases);
             }
-            let outcomes = match self.commit(group.transactions()).await {
+            let outcomes = match self.commit(&group).await {
                 Ok(outcomes) => outcomes,
                 Err(error) => {
                     if *error.kind() == ErrorKind::MaybeApplied
@@ -357,7 +353,7 @@ impl Driver {
     async fn answer_known(&mut self, jobs: Vec<CommandJob>) -> Vec<CommandJob> {
         let mut fresh: Vec<CommandJob> = Vec::with_capacity(jobs.len());
         for job in jobs {
-            if job.command.context.idempotency_key.is_none() {
+            if !job.command.is_named {
                 fresh.push(job);
                 continue;
             }
@@ -396,10 +392,10 @@ impl Driver {
     /// Commits a group; one whose outcome is unknown is sent again, which its transaction ids make harmless.
     ///
     /// Whatever a later attempt answers, an outcome that was unknown stays so until the store tells it.
-    async fn commit(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
+    async fn commit(&self, group: &Group) -> StoreResult<Vec<Outcome>> {
         let mut unknown = None;
         for _ in 0..self.shared.config.resend_max {
-            match self.flush(transactions).await {
+            match self.flush(group.transactions()).await {
                 Err(error) if *error.kind() == ErrorKind::MaybeApplied => {
                     unknown.get_or_insert(error);
                     count(&self.shared.counters.resends);
@@ -408,11 +404,11 @@ impl Driver {
                 outcomes => return outcomes,
             }
         }
-        let outcomes = self.flush(transactions).await;
+        let outcomes = self.flush(group.transactions()).await;
         outcomes.map_err(|error| unknown.unwrap_or(error))
     }
 
-    async fn flush(&self, transactions: &[Transaction]) -> StoreResult<Vec<Outcome>> {
+    async fn flush(&self, transactions: Vec<Transaction>) -> StoreResult<Vec<Outcome>> {
         let Shared {
             store,
             clock,
@@ -420,13 +416,14 @@ impl Driver {
             ..
         } = &*self.shared;
         let begun = clock.monotonic();
-        let outcomes = store.commit(transactions.to_vec()).await;
+        let commands = transactions.len() as u64;
+        let outcomes = store.commit(transactions).await;
         match &outcomes {
             Ok(_) => {
                 let took = clock.monotonic().saturating_sub(begun).as_micros();
                 let micros = u64::try_from(took).unwrap_or(u64::MAX);
                 counters.commit_micros.observe(micros);
-                counters.group_commands.observe(transactions.len() as u64);
+                counters.group_commands.observe(commands);
             }
             Err(_) => count(&counters.store_errors),
         }

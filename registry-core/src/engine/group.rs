@@ -22,7 +22,8 @@ use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Transaction
 #[derive(Debug)]
 pub(super) struct Group {
     view: View,
-    transactions: Vec<Transaction>,
+    /// What must hold for each of the commits.
+    preconditions: Vec<Vec<Precondition>>,
     commits: Vec<Arc<Commit>>,
     planned: Vec<(CommandJob, Decision)>,
     left_over: Vec<CommandJob>,
@@ -55,7 +56,7 @@ impl Group {
     pub(super) fn plan(view: &View, jobs: Vec<CommandJob>) -> Self {
         let mut group = Self {
             view: view.clone(),
-            transactions: Vec::with_capacity(jobs.len()),
+            preconditions: Vec::with_capacity(jobs.len()),
             commits: Vec::with_capacity(jobs.len()),
             planned: Vec::with_capacity(jobs.len()),
             left_over: Vec::new(),
@@ -80,9 +81,9 @@ impl Group {
                 self.left_over.push(job);
                 return;
             }
-            Ok(Plan::Put(image)) => self.change(&job, &image.key().clone(), Some(image), false),
-            Ok(Plan::PutNext(image)) => self.change(&job, &image.key().clone(), Some(image), true),
-            Ok(Plan::Delete(key)) => self.change(&job, &key, None, false),
+            Ok(Plan::Put(image)) => self.change(&job, image.key().clone(), Some(image), false),
+            Ok(Plan::PutNext(image)) => self.change(&job, image.key().clone(), Some(image), true),
+            Ok(Plan::Delete(key)) => self.change(&job, key, None, false),
         };
         self.planned.push((job, decision));
     }
@@ -95,33 +96,24 @@ impl Group {
     fn change(
         &mut self,
         job: &CommandJob,
-        key: &Key,
+        key: Key,
         after: Option<Arc<Image>>,
         is_next: bool,
     ) -> Decision {
-        let index = self.transactions.len();
-        let change = self.view.change_to(key.clone(), after);
-        let mutation = match &change.after {
-            Some(image) => Mutation::Put(Arc::clone(image)),
-            None => Mutation::Delete(change.key.clone()),
-        };
-        let mut preconditions = vec![self.as_seen(key)];
+        let index = self.commits.len();
+        let mut preconditions = vec![self.as_seen(&key)];
         if is_next {
             // The record names its revision, which no other may get.
             preconditions.push(Precondition::HeadIs(self.view.revision()));
         }
-        self.bytes += change.after.as_deref().map_or(0, Image::body_bytes);
-        self.transactions.push(Transaction {
-            id: job.command.id,
-            preconditions,
-            mutations: vec![mutation],
-            cause: job.command.cause(),
-        });
+        self.preconditions.push(preconditions);
+        self.bytes += after.as_deref().map_or(0, Image::body_bytes);
+        let change = self.view.change_to(key.clone(), after);
         self.apply(job, change);
+        let reply = Reply::of(&self.view, &key, self.view.revision(), true);
         let place = u32::try_from(index).expect("a group is bounded");
-        self.changed_by.insert(key.clone(), place);
-        let revision = self.view.revision();
-        Decision::Commit(index, Reply::of(&self.view, key, revision, true))
+        self.changed_by.insert(key, place);
+        Decision::Commit(index, reply)
     }
 
     /// The record must be what the plan saw.
@@ -140,15 +132,29 @@ impl Group {
         let commit = Commit {
             revision: self.view.revision().next(),
             id: job.command.id,
-            cause: job.command.cause(),
+            cause: Arc::clone(&job.command.cause),
             changes: vec![change],
         };
         self.view.apply(&commit);
         self.commits.push(Arc::new(commit));
     }
 
-    pub(super) fn transactions(&self) -> &[Transaction] {
-        &self.transactions
+    /// Whether there is nothing to commit.
+    pub(super) fn is_empty(&self) -> bool {
+        self.commits.is_empty()
+    }
+
+    /// What the store is to commit, made anew for each attempt.
+    pub(super) fn transactions(&self) -> Vec<Transaction> {
+        let planned = self.commits.iter().zip(&self.preconditions);
+        let transaction =
+            |(commit, preconditions): (&Arc<Commit>, &Vec<Precondition>)| Transaction {
+                id: commit.id,
+                preconditions: preconditions.clone(),
+                mutations: commit.changes.iter().map(mutation).collect(),
+                cause: Arc::clone(&commit.cause),
+            };
+        planned.map(transaction).collect()
     }
 
     /// Jobs that did not fit, in order.
@@ -237,6 +243,13 @@ impl Group {
             .replans
             .fetch_add(replans, Ordering::Relaxed);
         again
+    }
+}
+
+fn mutation(change: &Change) -> Mutation {
+    match &change.after {
+        Some(image) => Mutation::Put(Arc::clone(image)),
+        None => Mutation::Delete(change.key.clone()),
     }
 }
 

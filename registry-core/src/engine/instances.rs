@@ -169,7 +169,7 @@ impl Registry {
             }
         }
         for (index, answer) in waiting {
-            match answer.recv().await.unwrap_or(Err(RegistryError::Closed)) {
+            match answer.await.unwrap_or(Err(RegistryError::Closed)) {
                 Ok(_) => {}
                 Err(error) => refused.push((index, error)),
             }
@@ -301,7 +301,7 @@ impl Registry {
         }
         let mut released = 0;
         for answer in answers {
-            let reply = answer.recv().await.map_err(|_| RegistryError::Closed)??;
+            let reply = answer.await.map_err(|_| RegistryError::Closed)??;
             released += u64::from(reply.is_changed);
         }
         Ok(released)

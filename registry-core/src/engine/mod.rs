@@ -18,6 +18,7 @@ mod command;
 mod config;
 mod confirmed;
 mod dependencies;
+mod dependents;
 mod driver;
 mod error;
 mod event;

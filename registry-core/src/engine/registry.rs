@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use async_channel::{Receiver, Sender};
+use async_channel::Sender;
 use event_listener::{Event, listener};
+use futures_channel::oneshot;
 
 use super::barrier::Barrier;
 use super::command::{Action, Command, Context, Expect, Reply};
@@ -31,7 +32,6 @@ use crate::key::Key;
 use crate::model::{Health, HealthStatus, ServiceEntry, ServiceState};
 use crate::revision::Revision;
 use crate::store::{ChangePage, ChangesRequest, RegistryStore};
-use crate::transaction::TransactionId;
 
 /// A registry that is open: a cheap clone of a handle to the view, the queue of the driver and the store.
 ///
@@ -215,7 +215,7 @@ impl Registry {
     /// sent again.
     pub async fn submit(&self, action: Action, context: Context) -> Result<Reply, RegistryError> {
         let answer = self.hand_over(action, context).await?;
-        answer.recv().await.map_err(|_| RegistryError::Closed)?
+        answer.await.map_err(|_| RegistryError::Closed)?
     }
 
     /// Hands an action to the driver, and answers where its answer comes.
@@ -223,21 +223,11 @@ impl Registry {
         &self,
         action: Action,
         context: Context,
-    ) -> Result<Receiver<Result<Reply, RegistryError>>, RegistryError> {
+    ) -> Result<oneshot::Receiver<Result<Reply, RegistryError>>, RegistryError> {
         check_context(&context)?;
         action.key()?;
-        let id = match &context.idempotency_key {
-            Some(key) => TransactionId::from_idempotency_key(&context.actor, key),
-            None => TransactionId::fresh(),
-        };
-        let command = Command {
-            action,
-            context,
-            time: self.shared.clock.now(),
-            id,
-            keeper: Arc::from(""),
-        };
-        let (reply, answer) = async_channel::bounded(1);
+        let command = Command::new(action, context, self.shared.clock.now());
+        let (reply, answer) = oneshot::channel();
         self.commands
             .send(CommandJob {
                 command,
@@ -255,11 +245,7 @@ impl Registry {
 
     /// Puts an entry under its name, new or not. The same entry again changes nothing.
     pub async fn register(&self, entry: ServiceEntry) -> Result<Reply, RegistryError> {
-        self.act(Action::Register {
-            entry,
-            expect: Expect::Any,
-        })
-        .await
+        self.act(Action::register(entry, Expect::Any)?).await
     }
 
     /// Removes an entry.
@@ -433,12 +419,12 @@ impl Registry {
     /// # Errors
     /// A store error of kind `Invalid` for a revision after the head.
     pub async fn compact(&self, through: Revision) -> Result<(), RegistryError> {
-        let (reply, answer) = async_channel::bounded(1);
+        let (reply, answer) = oneshot::channel();
         self.compactions
             .send(CompactJob { through, reply })
             .await
             .map_err(|_| RegistryError::Closed)?;
-        answer.recv().await.map_err(|_| RegistryError::Closed)?
+        answer.await.map_err(|_| RegistryError::Closed)?
     }
 
     /// Compacts what is older or more than the configuration keeps. To be called now and then; answers the number of

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 
 use super::census::Census;
 use super::confirmed::Confirmed;
+use super::dependents::Dependents;
 use super::filter::Filter;
 use super::instance::{Instance, Instances};
 use crate::head::{Anchor, Tally};
-use crate::key::Key;
+use crate::key::{Key, Kind};
 use crate::log::{Change, Commit};
 use crate::model::{HealthStatus, KeeperEntry, Name, ServiceEntry, ServicePolicy};
 use crate::record::{Image, Record, Versioned};
@@ -24,15 +25,13 @@ const ADOPTIONS_MAX: usize = 8;
 pub struct View {
     revision: Revision,
     services: OrdMap<Name, Arc<Service>>,
-    /// For each name, the services that depend on it. Names without a service are here, too.
-    dependents: OrdMap<Name, OrdSet<Name>>,
+    dependents: Dependents,
     /// Instances by service. A service without instances is not here.
     instances: OrdMap<Name, Instances>,
     instances_count: usize,
     census: Census,
     policies: OrdMap<Name, Versioned>,
     keepers: OrdMap<Name, Versioned>,
-    tally: Tally,
 }
 
 /// A service in the view.
@@ -96,9 +95,14 @@ impl View {
         self.revision
     }
 
-    /// What its records add up to.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    /// Number of records of a kind.
+    pub fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Service => self.services.len(),
+            Kind::Instance => self.instances_count,
+            Kind::Policy => self.policies.len(),
+            Kind::Keeper => self.keepers.len(),
+        }
     }
 
     /// Number of services.
@@ -136,9 +140,10 @@ impl View {
             .filter(|service| filter.matches(service.entry()))
     }
 
-    /// Names of the services that depend on `name`, in order.
-    pub fn dependents(&self, name: &str) -> impl Iterator<Item = &Name> {
-        self.dependents.get(name).into_iter().flatten()
+    /// Names of the services that depend on `name`, in order. Linear in the services of the view the first time that it
+    /// is asked after one of them changed what it depends on.
+    pub fn dependents(&self, name: &str) -> &[Name] {
+        self.dependents.of(name, self.services.values())
     }
 
     /// Number of instances, stopped ones included.
@@ -321,7 +326,6 @@ impl View {
     }
 
     fn put(&mut self, record: Versioned) {
-        self.tally.add(&record);
         if let Some(entry) = record.image.as_instance() {
             self.census.add(entry);
         }
@@ -330,27 +334,16 @@ impl View {
             Key::Instance { service, id } => {
                 let before = self.instances.entry(service).or_default().put(&id, record);
                 match before {
-                    Some(before) => {
-                        self.census.remove(before.entry());
-                        self.tally.remove(before.record());
-                    }
+                    Some(before) => self.census.remove(before.entry()),
                     None => self.instances_count += 1,
                 }
             }
             Key::Policy(name) => {
-                let before = self.policies.insert(name, record);
-                self.discount(before.as_ref());
+                self.policies.insert(name, record);
             }
             Key::Keeper(id) => {
-                let before = self.keepers.insert(id, record);
-                self.discount(before.as_ref());
+                self.keepers.insert(id, record);
             }
-        }
-    }
-
-    fn discount(&mut self, before: Option<&Versioned>) {
-        if let Some(before) = before {
-            self.tally.remove(before);
         }
     }
 
@@ -358,16 +351,12 @@ impl View {
         let known = self.services.get(name.as_str()).map(|known| &**known);
         let service = Arc::new(Service::new(name.clone(), record, known));
         let before = self.services.insert(name.clone(), Arc::clone(&service));
-        if let Some(before) = &before {
-            self.tally.remove(&before.record);
-        }
         let old = before
             .as_deref()
             .map_or(&[][..], |service| &service.entry().depends_on);
         let new = &service.entry().depends_on;
         if old != new {
-            self.unlink(name, old);
-            self.link(name, new);
+            self.dependents.forget();
         }
     }
 
@@ -376,12 +365,10 @@ impl View {
             Key::Service(name) => self.remove_service(name),
             Key::Instance { service, id } => self.remove_instance(service, id),
             Key::Policy(name) => {
-                let before = self.policies.remove(name);
-                self.discount(before.as_ref());
+                self.policies.remove(name);
             }
             Key::Keeper(id) => {
-                let before = self.keepers.remove(id);
-                self.discount(before.as_ref());
+                self.keepers.remove(id);
             }
         }
     }
@@ -397,38 +384,13 @@ impl View {
         if let Some(before) = before {
             self.instances_count -= 1;
             self.census.remove(before.entry());
-            self.tally.remove(before.record());
         }
     }
 
     fn remove_service(&mut self, name: &Name) {
         if let Some(service) = self.services.remove(name) {
-            self.tally.remove(&service.record);
-            self.unlink(name, &service.entry().depends_on);
-        }
-    }
-
-    fn link(&mut self, name: &Name, depends_on: &[String]) {
-        for needed in depends_on {
-            // The model checked it when the record was made.
-            let Ok(needed) = Name::new(needed) else {
-                continue;
-            };
-            self.dependents
-                .entry(needed)
-                .or_default()
-                .insert(name.clone());
-        }
-    }
-
-    fn unlink(&mut self, name: &Name, depends_on: &[String]) {
-        for needed in depends_on {
-            let Some(names) = self.dependents.get_mut(needed.as_str()) else {
-                continue;
-            };
-            names.remove(name);
-            if names.is_empty() {
-                self.dependents.remove(needed.as_str());
+            if !service.entry().depends_on.is_empty() {
+                self.dependents.forget();
             }
         }
     }
@@ -439,7 +401,7 @@ impl View {
         Change { key, before, after }
     }
 
-    /// Checks that the view adds up to what the store says.
+    /// Checks that the view adds up to what the store says. It hashes every record.
     pub(super) fn compare(&self, last: Anchor, tally: &Tally) -> Result<(), String> {
         if self.revision != last.revision {
             return Err(format!(
@@ -447,6 +409,13 @@ impl View {
                 last.revision, self.revision
             ));
         }
-        self.tally.compare(tally)
+        let services = self.services.values().map(|service| service.record());
+        let instances = self.instances_after(None).map(|instance| instance.record());
+        let others = self.policies.values().chain(self.keepers.values());
+        let mut found = Tally::default();
+        for record in services.chain(instances).chain(others) {
+            found.add(record);
+        }
+        found.compare(tally)
     }
 }

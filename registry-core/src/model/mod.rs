@@ -1,5 +1,6 @@
 //! What the registry knows: values with validation and nothing else.
 
+mod address;
 mod health;
 mod instance;
 mod keeper;
@@ -8,6 +9,7 @@ mod policy;
 mod service;
 mod text;
 
+pub(crate) use address::AddressText;
 pub use health::{Health, HealthStatus};
 pub use instance::{InstanceEntry, InstanceSpec, Intent, Lifecycle};
 pub use keeper::KeeperEntry;

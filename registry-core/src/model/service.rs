@@ -139,6 +139,7 @@ pub struct Endpoint {
     #[cfg_attr(feature = "openapi", schemars(length(min = 1, max = 255)))]
     pub name: String,
     /// IP address and port.
+    #[serde(serialize_with = "super::address::serialize")]
     #[cfg_attr(
         feature = "openapi",
         schemars(

@@ -324,7 +324,7 @@ fn large_entry(revision: u64, changes: usize, reason_bytes: usize) -> Arc<LogEnt
     });
     let mut commit = log()[0].commit.clone();
     commit.revision = Revision(revision);
-    commit.cause.reason = Some("x".repeat(reason_bytes));
+    Arc::make_mut(&mut commit.cause).reason = Some("x".repeat(reason_bytes));
     let change = Change {
         key: key("api"),
         before: None,

@@ -16,10 +16,7 @@ fn named(key: &str, actor: &str) -> Context {
 }
 
 fn version(name: &str, version: &str) -> Action {
-    Action::Register {
-        entry: ServiceEntry::new(name, version),
-        expect: Expect::Any,
-    }
+    Action::register(ServiceEntry::new(name, version), Expect::Any).unwrap()
 }
 
 #[test]

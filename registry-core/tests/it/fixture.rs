@@ -186,7 +186,8 @@ pub(crate) fn log() -> Vec<Arc<LogEntry>> {
                 action: action.to_owned(),
                 reason: (number == 2).then(|| "planned".to_owned()),
                 time: TIME,
-            },
+            }
+            .into(),
             changes: vec![Change {
                 key: key("api"),
                 before: before.cloned(),

@@ -28,13 +28,7 @@ fn view() -> Arc<View> {
 }
 
 fn come_to(view: &View, action: Action) -> String {
-    let command = Command {
-        action,
-        context: Context::default(),
-        time: TIME,
-        id: TransactionId([7; 16]),
-        keeper: "".into(),
-    };
+    let command = Command::new(action, Context::default(), TIME);
     match plan(view, &command) {
         Ok(Plan::Put(image)) => {
             let entry = image.as_service().unwrap();
@@ -99,10 +93,7 @@ fn actions() -> Vec<fn(&str, Expect) -> Action> {
 }
 
 fn register_as(name: &str, version: &str, expect: Expect) -> Action {
-    Action::Register {
-        entry: ServiceEntry::new(name, version),
-        expect,
-    }
+    Action::register(ServiceEntry::new(name, version), expect).unwrap()
 }
 
 #[test]
@@ -164,10 +155,7 @@ fn what_is_so_already_comes_to_nothing() {
     let name = || "api".to_owned();
     let expect = Expect::Any;
     let same = [
-        Action::Register {
-            entry: entry.clone(),
-            expect,
-        },
+        Action::register(entry.clone(), expect).unwrap(),
         Action::Update {
             name: name(),
             patch: ServicePatch::default(),
@@ -212,7 +200,8 @@ fn newer_records_are_refused_by_every_action() {
 #[test]
 fn broken_rules_are_refused_with_the_field() {
     let view = view();
-    let found = come_to(&view, register_as("", "1", Expect::Any));
+    let refused = Action::register(ServiceEntry::new("", "1"), Expect::Any).unwrap_err();
+    let found = refused.to_string();
     assert!(found.starts_with("name: "), "{found}");
     let unknown = Action::SetState {
         name: "api".to_owned(),

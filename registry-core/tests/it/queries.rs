@@ -160,12 +160,13 @@ fn dependencies_tell_cycles_and_unknown_names() {
 #[test]
 fn dependents_follow_every_change_of_an_entry() {
     run(async |registry, _| {
-        depend(registry, "web", &["api", "cache"]).await;
-        depend(registry, "web", &["cache", "db"]).await;
         let up = async |name| {
             let found = follow(registry, name, Direction::Up, 1).await;
             found.services.len()
         };
+        depend(registry, "web", &["api", "cache", "api"]).await;
+        assert_eq!((up("api").await, up("db").await), (1, 0));
+        depend(registry, "web", &["cache", "db"]).await;
         assert_eq!(
             (up("api").await, up("cache").await, up("db").await),
             (0, 1, 1)

@@ -35,10 +35,7 @@ fn revisions(page: &ChangePage) -> Vec<u64> {
 }
 
 async fn submit(registry: &Registry, actor: &str, name: &str) {
-    let action = Action::Register {
-        entry: ServiceEntry::new(name, "1"),
-        expect: Expect::Any,
-    };
+    let action = Action::register(ServiceEntry::new(name, "1"), Expect::Any).unwrap();
     let context = Context {
         actor: actor.to_owned(),
         ..Context::default()

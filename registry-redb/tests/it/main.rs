@@ -32,7 +32,8 @@ fn put(name: &str, version: &str) -> Transaction {
             action: "put".into(),
             reason: None,
             time: Timestamp::default(),
-        },
+        }
+        .into(),
     }
 }
 

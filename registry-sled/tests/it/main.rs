@@ -27,7 +27,8 @@ fn put(entry: ServiceEntry) -> Transaction {
             action: "put".into(),
             reason: None,
             time: Timestamp::default(),
-        },
+        }
+        .into(),
     }
 }
 

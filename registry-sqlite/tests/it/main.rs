@@ -58,7 +58,8 @@ fn change(mutations: Vec<Mutation>) -> Transaction {
             action: "register_service".into(),
             reason: Some("a test".into()),
             time: TIME,
-        },
+        }
+        .into(),
     }
 }
 

@@ -238,7 +238,8 @@ fn write(store: &dyn RegistryStore, number: u8) -> Result<()> {
             action: "register_service".to_owned(),
             reason: None,
             time: Timestamp::from_nanos(1_767_323_045_000_000_000),
-        },
+        }
+        .into(),
     };
     let outcomes = block_on(store.commit(vec![transaction]))?;
     assert!(outcomes[0].is_ok(), "{outcomes:?}");

@@ -319,7 +319,7 @@ impl<'a> Client<'a> {
             _ => {
                 let version = format!("{:x}-{step}", self.work.seed);
                 let entry = self.work.script.entry(&name, &version, &mut self.rng);
-                Action::Register { entry, expect }
+                Action::register(entry, expect).expect("the script's entries are legal")
             }
         }
     }

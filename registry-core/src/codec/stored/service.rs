@@ -1,14 +1,13 @@
 //! A service.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::health::HealthV1;
 use crate::model::{
-    Endpoint, ExecutionInfo, HealthStatus, Location, ModelError, Protocol, ServiceEntry,
-    ServiceState, SshConfig,
+    AddressText, Endpoint, ExecutionInfo, HealthStatus, Location, ModelError, Protocol,
+    ServiceEntry, ServiceState, SshConfig,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -213,29 +212,10 @@ impl<'a> From<&'a Endpoint> for EndpointV1<'a> {
     fn from(endpoint: &'a Endpoint) -> Self {
         Self {
             name: (&endpoint.name).into(),
-            address: address_text(endpoint.address).into(),
+            address: AddressText::of(endpoint.address).as_str().to_owned().into(),
             protocol: endpoint.protocol.as_str().into(),
         }
     }
-}
-
-/// The text of an address as `Display` has it. That goes through a formatter for each number, which is most of what it
-/// costs to write an entry.
-fn address_text(address: SocketAddr) -> String {
-    let SocketAddr::V4(address) = address else {
-        return address.to_string();
-    };
-    let mut digits = itoa::Buffer::new();
-    let mut text = String::with_capacity("255.255.255.255:65535".len());
-    let [first, rest @ ..] = address.ip().octets();
-    text.push_str(digits.format(first));
-    for octet in rest {
-        text.push('.');
-        text.push_str(digits.format(octet));
-    }
-    text.push(':');
-    text.push_str(digits.format(address.port()));
-    text
 }
 
 impl TryFrom<EndpointV1<'_>> for Endpoint {
@@ -287,25 +267,6 @@ impl From<StateV1<'_>> for ServiceState {
                 reason: stored.reason.into_owned(),
             },
             _ => Self::Unknown,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_of_an_address_is_that_of_display() {
-        for address in [
-            "0.0.0.0:0",
-            "10.1.200.3:80",
-            "255.255.255.255:65535",
-            "[::1]:8080",
-        ] {
-            let parsed: SocketAddr = address.parse().unwrap();
-            assert_eq!(address_text(parsed), address);
-            assert_eq!(address_text(parsed), parsed.to_string());
         }
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn view(records: Vec<Record>) -> View {
                 action: "put".to_owned(),
                 reason: None,
                 time: Timestamp::default(),
-            },
+            }
+            .into(),
             changes: vec![Change {
                 key: image.key().clone(),
                 before: None,

@@ -189,9 +189,9 @@ impl Subject<'_> {
             check_schema(&self.key, found)?;
         }
         let fencing_revision = self.view.revision().next();
-        let started = self
-            .named(spec)
-            .start(incarnation, fencing_revision, self.command.time);
+        let started =
+            self.named(spec)
+                .start(incarnation, fencing_revision, self.command.cause.time);
         let entry = InstanceEntry {
             intent,
             lifecycle,
@@ -223,7 +223,7 @@ impl Subject<'_> {
         self.change(|entry| {
             entry.incarnation = incarnation;
             entry.suspect_since = None;
-            entry.stopped_at = Some(self.command.time);
+            entry.stopped_at = Some(self.command.cause.time);
         })
     }
 
@@ -242,7 +242,7 @@ impl Subject<'_> {
     fn suspect(&self, fencing_revision: Revision) -> Result<Plan, RegistryError> {
         let keeps = |entry: &InstanceEntry| entry.has_lease() && entry.suspect_since.is_none();
         self.change_where(fencing_revision, keeps, |entry| {
-            entry.suspect_since = Some(self.command.time);
+            entry.suspect_since = Some(self.command.cause.time);
         })
     }
 
@@ -254,7 +254,7 @@ impl Subject<'_> {
         let applies = |entry: &InstanceEntry| entry.has_lease() && applies(entry);
         self.change_where(fencing_revision, applies, |entry| {
             entry.suspect_since = None;
-            entry.expired_at = Some(self.command.time);
+            entry.expired_at = Some(self.command.cause.time);
         })
     }
 
@@ -262,7 +262,7 @@ impl Subject<'_> {
         let is_listed = |entry: &InstanceEntry| !entry.is_stopped();
         self.change_where(fencing_revision, is_listed, |entry| {
             entry.suspect_since = None;
-            entry.stopped_at = Some(self.command.time);
+            entry.stopped_at = Some(self.command.cause.time);
         })
     }
 

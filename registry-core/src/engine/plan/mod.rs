@@ -38,7 +38,7 @@ pub enum Plan {
 /// [`RegistryError`] for what the caller must change or decide again; never a store's failure.
 pub fn plan(view: &View, command: &Command) -> Result<Plan, RegistryError> {
     match &command.action {
-        Action::Register { entry, expect } => service::register(view, entry, *expect),
+        Action::Register { image, expect } => service::register(view, image, *expect),
         Action::Update {
             name,
             patch,
@@ -105,13 +105,21 @@ fn plan_keeper(view: &View, keeper: &KeeperEntry, expect: Expect) -> Result<Plan
 
 /// Puts a record where it is another than the one that is there.
 fn put(key: &Key, found: Option<&Versioned>, record: Record) -> Result<Plan, RegistryError> {
-    if let Some(found) = found {
-        if *found.image.record() == record {
-            return Ok(Plan::Unchanged(key.clone()));
-        }
-        check_schema(key, found)?;
+    if is_there(key, found, &record)? {
+        return Ok(Plan::Unchanged(key.clone()));
     }
     Ok(Plan::Put(Image::new(record)?))
+}
+
+/// Whether the record is there already. Another one that is there must be of a schema that may be written over.
+fn is_there(key: &Key, found: Option<&Versioned>, record: &Record) -> Result<bool, RegistryError> {
+    let Some(found) = found else {
+        return Ok(false);
+    };
+    if found.image.record() == record {
+        return Ok(true);
+    }
+    check_schema(key, found).map(|()| false)
 }
 
 /// What a newer program appended would be lost.

@@ -1,22 +1,27 @@
 //! Plans of what is asked of a service.
 
-use super::{Plan, check, check_schema, put};
+use std::sync::Arc;
+
+use super::{Plan, check, check_schema, is_there, put};
 use crate::engine::command::Expect;
 use crate::engine::error::RegistryError;
 use crate::engine::view::View;
 use crate::key::Key;
 use crate::model::{HealthStatus, ServiceEntry};
-use crate::record::{Record, Versioned};
+use crate::record::{Image, Record, Versioned};
 
 pub(super) fn register(
     view: &View,
-    entry: &ServiceEntry,
+    image: &Arc<Image>,
     expect: Expect,
 ) -> Result<Plan, RegistryError> {
-    let key = Key::service(&entry.name)?;
-    let found = view.record(&key);
-    check(&key, found, expect)?;
-    put(&key, found, Record::Service(entry.clone()))
+    let key = image.key();
+    let found = view.record(key);
+    check(key, found, expect)?;
+    if is_there(key, found, image.record())? {
+        return Ok(Plan::Unchanged(key.clone()));
+    }
+    Ok(Plan::Put(Arc::clone(image)))
 }
 
 pub(super) fn change(

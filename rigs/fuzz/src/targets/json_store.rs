@@ -186,7 +186,8 @@ fn put(number: u8, name: &str, state: ServiceState) -> Transaction {
             action: "register_service".to_owned(),
             reason: None,
             time: Timestamp::from_nanos(1_767_323_045_000_000_000),
-        },
+        }
+        .into(),
     }
 }
 

@@ -55,10 +55,10 @@ pub(crate) async fn call_registry(registry: &Registry, operation: u64, call: &Ca
 fn action(call: &Call) -> Action {
     let expect_of = |expect: &Option<Revision>| expect.map_or(Expect::Any, Expect::At);
     match call {
-        Call::Put { key, value, expect } => Action::Register {
-            entry: ServiceEntry::new(key, value.to_string()),
-            expect: expect_of(expect),
-        },
+        Call::Put { key, value, expect } => {
+            let entry = ServiceEntry::new(key, value.to_string());
+            Action::register(entry, expect_of(expect)).expect("the entries of calls are legal")
+        }
         Call::Delete { key, expect } => Action::Deregister {
             name: key.clone(),
             expect: expect_of(expect),
