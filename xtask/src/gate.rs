@@ -297,9 +297,17 @@ pub(crate) fn write_kept(commit: &str) -> Result<()> {
         let options = fuzz.join(" ");
         findings.missing.push(format!("cargo xtask fuzz {options}"));
     }
-    for (name, _) in TOOLS.iter().flat_map(Tool::runs) {
-        if kept.known::<Value>("cargo", &[&name])?.is_none() {
-            findings.missing.push(name);
+    for tool in TOOLS {
+        let mut missing = 0;
+        for (name, _) in tool.runs() {
+            missing += usize::from(kept.known::<Value>("cargo", &[&name])?.is_none());
+        }
+        if missing > 0 {
+            let line = match tool.parts {
+                1 => tool.name.to_owned(),
+                parts => format!("{}, {missing} of {parts} parts", tool.name),
+            };
+            findings.missing.push(line);
         }
     }
     replace(FILE, "gate", &page(commit, &findings)?)
