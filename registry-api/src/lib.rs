@@ -37,7 +37,7 @@ pub use openapi::{ActionSchemas, action_schemas, error_schema};
 pub use params::{SubscribeParams, UnsubscribeParams};
 pub use peer::Peer;
 pub use shown::{ShownInstance, ShownService};
-pub use snapshot::{Snapshot, StateRecord};
+pub use snapshot::{Lines, Snapshot, StateRecord};
 pub use strict::parse_strict;
 pub use subscription::Subscription;
 pub use told::SharedJson;

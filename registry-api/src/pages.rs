@@ -1,14 +1,12 @@
 //! Pages of lists, rendered once for all who ask for the same.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use registry_core::Revision;
 use registry_core::model::Name;
 
-use crate::told::SharedJson;
-
-/// Bytes of pages that are kept: ten thousand services of the usual size.
+/// Bytes of pages of one form that are kept: ten thousand services of the usual size.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What a page without a filter shows.
@@ -21,43 +19,66 @@ pub(crate) struct PageOf {
     pub(crate) limit: Option<usize>,
 }
 
-/// The pages that were rendered last. The oldest leaves where there are too many bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<Kept>);
+/// The pages that were rendered last, in one form, a cheap clone each. The oldest leaves where there are too many bytes.
+#[derive(Debug)]
+pub(crate) struct Pages<R>(Mutex<Kept<R>>);
 
-#[derive(Debug, Default)]
-struct Kept {
-    pages: VecDeque<(PageOf, SharedJson)>,
+#[derive(Debug)]
+struct Kept<R> {
+    pages: VecDeque<Page<R>>,
     bytes: usize,
 }
 
-impl Pages {
-    pub(crate) fn find(&self, page: &PageOf) -> Option<SharedJson> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut pages = kept.pages.iter();
-        let found = pages.find(|(known, _)| known == page);
-        found.map(|(_, rendered)| rendered.clone())
+#[derive(Debug)]
+struct Page<R> {
+    of: PageOf,
+    rendered: R,
+    bytes: usize,
+}
+
+impl<R> Default for Pages<R> {
+    fn default() -> Self {
+        Self(Mutex::new(Kept {
+            pages: VecDeque::new(),
+            bytes: 0,
+        }))
+    }
+}
+
+impl<R: Clone> Pages<R> {
+    fn kept(&self) -> MutexGuard<'_, Kept<R>> {
+        // Whatever a panic leaves of it is a set of pages.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn keep(&self, page: PageOf, rendered: SharedJson) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.pages.iter().any(|(known, _)| *known == page) {
+    pub(crate) fn find(&self, of: &PageOf) -> Option<R> {
+        let kept = self.kept();
+        let found = kept.pages.iter().find(|page| page.of == *of);
+        found.map(|page| page.rendered.clone())
+    }
+
+    /// Keeps a page, which takes so many bytes.
+    pub(crate) fn keep(&self, of: PageOf, rendered: R, bytes: usize) {
+        let mut kept = self.kept();
+        if kept.pages.iter().any(|page| page.of == of) {
             return;
         }
-        kept.bytes += rendered.get().len();
-        kept.pages.push_back((page, rendered));
+        kept.bytes += bytes;
+        kept.pages.push_back(Page {
+            of,
+            rendered,
+            bytes,
+        });
         while kept.bytes > BYTES_MAX
-            && let Some((_, oldest)) = kept.pages.pop_front()
+            && let Some(oldest) = kept.pages.pop_front()
         {
-            kept.bytes -= oldest.get().len();
+            kept.bytes -= oldest.bytes;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::to_raw_value;
-
     use super::*;
 
     fn page(confirmations: u64) -> PageOf {
@@ -69,15 +90,11 @@ mod tests {
         }
     }
 
-    fn rendered(bytes: usize) -> SharedJson {
-        to_raw_value(&"x".repeat(bytes)).unwrap().into()
-    }
-
     #[test]
     fn a_page_is_found_until_what_it_shows_changes() {
         let pages = Pages::default();
-        pages.keep(page(0), rendered(3));
-        assert_eq!(pages.find(&page(0)).unwrap().get(), "\"xxx\"");
+        pages.keep(page(0), "xxx", 3);
+        assert_eq!(pages.find(&page(0)), Some("xxx"));
         assert!(pages.find(&page(1)).is_none());
     }
 
@@ -85,7 +102,7 @@ mod tests {
     fn the_oldest_pages_leave_a_full_set() {
         let pages = Pages::default();
         for number in 0..4 {
-            pages.keep(page(number), rendered(BYTES_MAX / 3));
+            pages.keep(page(number), (), BYTES_MAX / 3 + 1);
         }
         let found: Vec<_> = (0..4)
             .filter(|number| pages.find(&page(*number)).is_some())

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use registry_core::Revision;
 use registry_core::engine::{Registry, RegistryError, View, take_instances, take_page};
-use registry_core::model::{ModelError, ServicePolicy};
+use registry_core::model::{ModelError, Name, ServicePolicy};
 use serde::{Deserialize, Serialize};
 
+use crate::pages::{PageOf, Pages};
 use crate::shown::{ShownInstance, ShownService};
 
 /// Records in one page, where the caller names no number.
@@ -48,11 +49,22 @@ pub struct Snapshot {
     place: Place,
 }
 
+/// Some records as lines of JSON. A clone shares the text.
+#[derive(Debug, Clone)]
+pub struct Lines {
+    /// Each record with a line feed behind it.
+    pub text: Arc<[u8]>,
+    /// Number of records.
+    pub records: usize,
+    /// Where the snapshot goes on.
+    next: Place,
+}
+
 /// Behind which record a snapshot goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
-    Services(Option<String>),
+    Services(Option<Name>),
     Instances(Option<(String, String)>),
     Policies(Option<String>),
     End,
@@ -107,6 +119,45 @@ impl Snapshot {
         self.page(PAGE_RECORDS)
     }
 
+    /// As [`next_page`](Self::next_page), rendered, or as somebody else had it rendered before: pages of services are kept.
+    /// `confirmations` were counted before this call.
+    pub(crate) fn next_lines(&mut self, kept: &Pages<Lines>, confirmations: u64) -> Option<Lines> {
+        // What else there is shows times that move without a count.
+        let Place::Services(after) = &self.place else {
+            return self.render();
+        };
+        let of = PageOf {
+            revision: self.revision(),
+            confirmations,
+            after: after.clone(),
+            limit: None,
+        };
+        if let Some(lines) = kept.find(&of) {
+            self.place = lines.next.clone();
+            return Some(lines);
+        }
+        let lines = self.render()?;
+        if matches!(lines.next, Place::Services(_)) {
+            kept.keep(of, lines.clone(), lines.text.len());
+        }
+        Some(lines)
+    }
+
+    fn render(&mut self) -> Option<Lines> {
+        let records = self.next_page()?;
+        let mut text = Vec::new();
+        for record in &records {
+            serde_json::to_writer(&mut text, record)
+                .expect("records have string keys and no failing parts");
+            text.push(b'\n');
+        }
+        Some(Lines {
+            text: text.into(),
+            records: records.len(),
+            next: self.place.clone(),
+        })
+    }
+
     /// One page for a caller that comes back with a cursor.
     pub(crate) fn answer(&mut self, limit: Option<usize>) -> Result<SnapshotPage, ModelError> {
         let limit = limit.unwrap_or(PAGE_RECORDS);
@@ -143,7 +194,7 @@ impl Snapshot {
     fn services(&self, after: Option<&str>, limit: usize) -> (Vec<StateRecord>, Place) {
         let page = take_page(&mut self.view.services_after(after), limit);
         let next = match page.last() {
-            Some(last) => Place::Services(Some(last.name().as_str().to_owned())),
+            Some(last) => Place::Services(Some(last.name().clone())),
             None => Place::Instances(None),
         };
         let records = page.iter().map(ShownService::from);
@@ -159,7 +210,7 @@ impl Snapshot {
         let page = take_instances(&mut self.view.instances_after(after), limit);
         let next = match page.last() {
             Some(last) => {
-                let name = |name: &registry_core::model::Name| name.as_str().to_owned();
+                let name = |name: &Name| name.as_str().to_owned();
                 Place::Instances(Some((name(last.service()), name(last.id()))))
             }
             None => Place::Policies(None),

@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, request};
 use axum::response::Response;
 use futures_util::stream;
-use registry_api::{ErrorCode, ErrorInfo, Snapshot};
+use registry_api::{Api, ErrorCode, ErrorInfo, Snapshot};
 use registry_core::Revision;
 use serde::Serialize;
 
@@ -53,9 +53,10 @@ pub(crate) async fn snapshot(
         .await
         .map_err(|error| ErrorInfo::of(&error, shared.api.now()))?;
     let revision = snapshot.revision();
-    let chunks = stream::unfold(Step::Head(snapshot), |step| async move {
-        let (text, next) = lines(step)?;
-        Some((Ok::<_, Infallible>(text), next))
+    let begin = (shared.api.clone(), Step::Head(snapshot));
+    let chunks = stream::unfold(begin, |(api, step)| async move {
+        let (text, next) = lines(&api, step)?;
+        Some((Ok::<_, Infallible>(text), (api, next)))
     });
     let body = Body::from_stream(chunks);
     let mut response = answer::body(StatusCode::OK, "application/x-ndjson", body);
@@ -63,39 +64,32 @@ pub(crate) async fn snapshot(
     Ok(response)
 }
 
-fn lines(step: Step) -> Option<(String, Step)> {
-    let mut text = String::new();
-    let next = match step {
+fn lines(api: &Api, step: Step) -> Option<(Bytes, Step)> {
+    match step {
         Step::Head(snapshot) => {
             let head = Head {
                 revision: snapshot.revision(),
             };
-            line(&mut text, &head);
-            Step::Records(snapshot, 0)
+            Some((line(&head), Step::Records(snapshot, 0)))
         }
         Step::Records(mut snapshot, told) => {
-            if let Some(records) = snapshot.next_page() {
-                for record in &records {
-                    line(&mut text, record);
-                }
-                Step::Records(snapshot, told + records.len())
-            } else {
-                let foot = Foot {
-                    complete: true,
-                    revision: snapshot.revision(),
-                    records: told,
-                };
-                line(&mut text, &foot);
-                Step::End
+            if let Some(lines) = api.snapshot_lines(&mut snapshot) {
+                let text = Bytes::from_owner(lines.text);
+                return Some((text, Step::Records(snapshot, told + lines.records)));
             }
+            let foot = Foot {
+                complete: true,
+                revision: snapshot.revision(),
+                records: told,
+            };
+            Some((line(&foot), Step::End))
         }
-        Step::End => return None,
-    };
-    Some((text, next))
+        Step::End => None,
+    }
 }
 
-fn line(text: &mut String, value: &impl Serialize) {
-    let json = serde_json::to_string(value).expect("records have string keys and no failing parts");
-    text.push_str(&json);
-    text.push('\n');
+fn line(value: &impl Serialize) -> Bytes {
+    let mut text = serde_json::to_vec(value).expect("numbers and a flag do not fail");
+    text.push(b'\n');
+    text.into()
 }

@@ -25,7 +25,7 @@ use crate::event::raw;
 use crate::pages::{PageOf, Pages};
 use crate::params;
 use crate::shown::{ShownInstance, ShownService};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Lines, Snapshot};
 use crate::strict::parse_strict;
 use crate::told::{Kept, SharedJson};
 
@@ -38,7 +38,8 @@ pub struct Api {
     registry: Registry,
     binder: Option<Binder>,
     told: Arc<Kept>,
-    pages: Arc<Pages>,
+    pages: Arc<Pages<SharedJson>>,
+    lines: Arc<Pages<Lines>>,
 }
 
 /// The answer to an action: its data, and the revision that it reflects.
@@ -128,6 +129,7 @@ impl Api {
             binder: None,
             told: Arc::default(),
             pages: Arc::default(),
+            lines: Arc::default(),
         }
     }
 
@@ -308,7 +310,7 @@ impl Api {
         };
         let data = SharedJson::from(raw(&list));
         if let Some(asked) = asked.filter(|asked| asked.revision == page.revision) {
-            self.pages.keep(asked, data.clone());
+            self.pages.keep(asked, data.clone(), data.get().len());
         }
         Ok(Answer::of_data(data, page.revision))
     }
@@ -429,6 +431,12 @@ impl Api {
         let mut snapshot = Snapshot::go_on(&self.registry, params.cursor.as_deref()).await?;
         let page = snapshot.answer(params.limit)?;
         Ok(answer(&page, page.revision))
+    }
+
+    /// The next records of a snapshot as lines of JSON; none after the last. Services are rendered once for all who read
+    /// them at one revision.
+    pub fn snapshot_lines(&self, snapshot: &mut Snapshot) -> Option<Lines> {
+        snapshot.next_lines(&self.lines, self.registry.confirmations())
     }
 
     async fn registry_info(&self, _: &params::Nothing) -> Answered {

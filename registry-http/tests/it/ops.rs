@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use registry_core::Timestamp;
+use registry_core::engine::{Action, Context, Expect};
+use registry_core::model::{Health, HealthStatus, ServiceEntry};
 use registry_http::METRICS;
 use serde_json::json;
 
-use crate::client::Server;
+use crate::client::{Answer, Server};
 
 #[tokio::test]
 async fn readiness_tells_reads_and_writes_apart() {
@@ -200,18 +203,14 @@ async fn snapshot_is_one_revision_from_head_to_foot() {
     for name in &names {
         server
             .registry
-            .register(registry_core::model::ServiceEntry::new(name, "1"))
+            .register(ServiceEntry::new(name, "1"))
             .await
             .unwrap();
     }
     let answer = server.get("/v1/snapshot").await;
     assert_eq!(answer.header("content-type"), "application/x-ndjson");
     assert_eq!(answer.header("x-registry-revision"), "450");
-    let lines: Vec<serde_json::Value> = std::str::from_utf8(&answer.body)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines = lines_of(&answer);
     assert_eq!(lines[0], serde_json::json!({ "revision": 450 }));
     assert_eq!(lines[451]["complete"], true);
     assert_eq!(lines[451]["records"], 450);
@@ -220,4 +219,51 @@ async fn snapshot_is_one_revision_from_head_to_foot() {
         .map(|line| line["service"]["name"].as_str().unwrap())
         .collect();
     assert_eq!(found, names);
+}
+
+#[tokio::test]
+async fn snapshot_that_was_told_before_shows_what_came_since() {
+    let server = Server::start().await;
+    for index in 0..450 {
+        let entry = ServiceEntry::new(format!("s{index:03}"), "1");
+        server.registry.register(entry).await.unwrap();
+    }
+    let report = async |seconds: i64| {
+        let action = Action::ReportHealth {
+            name: "s007".to_owned(),
+            health: HealthStatus {
+                status: Health::Passing,
+                checked_at: Timestamp::from_nanos(seconds * 1_000_000_000),
+                message: None,
+            },
+            expect: Expect::Any,
+        };
+        let reported = server.registry.submit(action, Context::default());
+        reported.await.unwrap()
+    };
+    let mut told = Vec::new();
+    for (seconds, is_changed) in [(1, true), (2, false), (3, false)] {
+        assert_eq!(report(seconds).await.is_changed, is_changed);
+        for _ in 0..2 {
+            told.push(server.get("/v1/snapshot").await.body);
+        }
+    }
+    for pair in told.chunks(2) {
+        assert_eq!(pair[0], pair[1], "nothing happened between the two");
+    }
+    let checked_at = |body: &[u8]| {
+        let line = std::str::from_utf8(body).unwrap().lines().nth(8).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["service"]["last_health_check"]["checked_at"].to_string()
+    };
+    let times: BTreeSet<_> = told.iter().map(|body| checked_at(body)).collect();
+    assert_eq!(times.len(), 3, "each report is told: {times:?}");
+}
+
+fn lines_of(answer: &Answer) -> Vec<serde_json::Value> {
+    let text = std::str::from_utf8(&answer.body).unwrap();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
