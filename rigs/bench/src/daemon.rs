@@ -31,5 +31,5 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         keep(PART, &findings)?;
         all.push(findings);
     }
-    options.tell(PART, &all, &daemon_text(&all))
+    options.output.tell(PART, &all, &daemon_text(&all))
 }

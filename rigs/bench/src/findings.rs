@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{Committed, Replayed};
 use crate::load::{Measured, Watched};
 use crate::machine::Machine;
 
@@ -31,6 +32,20 @@ pub(crate) enum Workload {
     MemoryLarge,
     /// Appends to a file, each synced.
     Sync,
+    /// Registrations without a socket.
+    Commit,
+    /// What a backend wrote for these, by its engine alone.
+    Replay,
+    /// Lookups without a socket, each of the view as it is then.
+    Get,
+    /// Lookups in one view.
+    ViewGet,
+    /// All leases once, in batches: CPU time.
+    Renew,
+    /// All leases once, one at a time: CPU time.
+    RenewOne,
+    /// What the driver does about leases in a second: CPU time.
+    Ticks,
 }
 
 /// What came of it.
@@ -42,6 +57,8 @@ pub(crate) enum Figure {
     Seconds(f64),
     Bytes(u64),
     PerSecond(f64),
+    Committed(Committed),
+    Replayed(Replayed),
 }
 
 /// One measurement.

@@ -1,11 +1,14 @@
 //! What the registry costs.
 //!
-//! `bench daemon` measures the daemon with every backend, `bench peers` harness beside other servers, and `bench page`
-//! writes docs/benchmarks.md from what was kept of these. `bench count` counts the instructions of each operation. `cargo xtask bench` builds what is measured and starts it.
+//! `bench daemon` measures the daemon with every backend, `bench peers` harness beside other servers, `bench engine` the
+//! registry in one process and the engines of its backends alone, and `bench page` writes docs/benchmarks.md from what
+//! was kept of these. `bench count` counts the instructions of each operation. `cargo xtask bench` builds what is
+//! measured and starts it.
 
 mod bounds;
 mod count;
 mod daemon;
+mod engine;
 mod findings;
 mod interrupt;
 mod load;
@@ -37,6 +40,8 @@ enum Part {
     Daemon(peers::Options),
     /// harness beside etcd, `ZooKeeper`, PostgreSQL, Redis and NATS, as far as they are installed
     Peers(peers::Options),
+    /// The registry without a socket, and the engine of each backend alone beside it
+    Engine(engine::Options),
     /// Instructions of each operation, compared with those of the committed file
     Count(count::Count),
     /// Writes docs/benchmarks.md from what was kept of the last runs
@@ -66,6 +71,7 @@ fn run(part: Part) -> Result<()> {
     match part {
         Part::Daemon(options) => interrupt::catch().and_then(|()| daemon::run(&options)),
         Part::Peers(options) => interrupt::catch().and_then(|()| peers::run(&options)),
+        Part::Engine(options) => interrupt::catch().and_then(|()| engine::run(&options)),
         Part::Count(count) => count::run(&count),
         Part::Page => report::page::write_all(),
         Part::Bare { bind, answer_bytes } => subject::serve_bare(bind, answer_bytes),

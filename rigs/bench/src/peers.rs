@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use tempfile::TempDir;
 
-use crate::findings::{Figure, Findings, Workload, keep, kept};
+use crate::findings::{Figure, Findings, Workload, keep};
 use crate::machine::Machine;
-use crate::report::{page, peers_text};
+use crate::report::{Output, peers_text};
 use crate::session::{Plan, measure};
 use crate::subject::{Harness, Subject, peers};
 use crate::{bounds, interrupt};
@@ -43,62 +42,27 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 100_000)]
     records: u64,
 
-    /// Prints the findings as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Writes the tables and charts of docs/benchmarks.md
-    #[arg(long)]
-    write: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 impl Options {
     pub(crate) fn plan(&self) -> Result<Plan> {
-        ensure!(
-            self.seconds > 0.0 && self.seconds <= 600.0,
-            "--seconds: expected more than 0 and at most 600, found {}",
-            self.seconds
-        );
-        ensure!(
-            self.clients
-                .iter()
-                .all(|clients| (1..=1000).contains(clients)),
-            "--clients: expected 1 to 1000, found {:?}",
-            self.clients
-        );
-        ensure!(
-            (1..=10_000_000).contains(&self.records),
-            "--records: expected 1 to 10,000,000, found {}",
-            self.records
-        );
-        Ok(Plan {
-            time: Duration::from_secs_f64(self.seconds),
-            clients: self.clients.clone(),
-            records: self.records,
-            is_whole: true,
-        })
+        Plan::new(self.seconds, self.clients.clone(), self.records)
     }
 
     /// Whether a subject is asked for: by name, or else because it is so by default.
     pub(crate) fn wants(&self, name: &str, by_default: bool) -> bool {
-        if self.only.is_empty() {
-            return by_default;
-        }
-        self.only.iter().any(|only| *only == name)
+        is_wanted(&self.only, name, by_default)
     }
+}
 
-    /// Prints the findings, and writes the page where that was asked for.
-    pub(crate) fn tell(&self, part: &str, all: &[Findings], text: &str) -> Result<()> {
-        if self.json {
-            crate::print(&serde_json::to_string_pretty(all)?);
-        } else {
-            crate::print(text);
-        }
-        if self.write {
-            page::write(part, &kept(part)?)?;
-        }
-        Ok(())
+/// Whether a subject is among those that are asked for by name, or is measured by default where none is.
+pub(crate) fn is_wanted(only: &[String], name: &str, by_default: bool) -> bool {
+    if only.is_empty() {
+        return by_default;
     }
+    only.iter().any(|only| only == name)
 }
 
 /// Measures each subject in turn.
@@ -148,7 +112,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         keep(PART, &findings)?;
         all.push(findings);
     }
-    options.tell(PART, &all, &peers_text(&all))
+    options.output.tell(PART, &all, &peers_text(&all))
 }
 
 fn has(all: &[Findings], name: &str) -> bool {
@@ -203,7 +167,8 @@ pub(crate) fn of_subject(
     findings
 }
 
-fn of_bound(
+/// Measures something that is no server. What goes wrong is part of the findings.
+pub(crate) fn of_bound(
     name: &str,
     plan: &Plan,
     machine: &Machine,

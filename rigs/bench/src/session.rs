@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::findings::{Figure, Findings, Point, SMALL, Workload};
 use crate::interrupt;
@@ -32,6 +32,33 @@ pub(crate) struct Plan {
     pub(crate) records: u64,
     /// Whether leases, start and memory are measured, too.
     pub(crate) is_whole: bool,
+}
+
+impl Plan {
+    /// Of measurements of so many seconds.
+    ///
+    /// # Errors
+    /// A number that makes no sense, with the name of its option.
+    pub(crate) fn new(seconds: f64, clients: Vec<usize>, records: u64) -> Result<Self> {
+        ensure!(
+            seconds > 0.0 && seconds <= 600.0,
+            "--seconds: expected more than 0 and at most 600, found {seconds}"
+        );
+        ensure!(
+            clients.iter().all(|clients| (1..=1000).contains(clients)),
+            "--clients: expected 1 to 1000, found {clients:?}"
+        );
+        ensure!(
+            (1..=10_000_000).contains(&records),
+            "--records: expected 1 to 10,000,000, found {records}"
+        );
+        Ok(Self {
+            time: Duration::from_secs_f64(seconds),
+            clients,
+            records,
+            is_whole: true,
+        })
+    }
 }
 
 /// One subject on the way.

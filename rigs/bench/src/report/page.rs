@@ -5,15 +5,15 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use super::{chart, daemon_text, peers_text};
+use super::{chart, daemon_text, engine_text, peers_text};
 use crate::findings::{Findings, kept};
-use crate::{daemon, peers};
+use crate::{daemon, engine, peers};
 
 const FILE: &str = "docs/benchmarks.md";
 
-/// Writes both parts, as far as something was kept of them.
+/// Writes every part, as far as something was kept of them.
 pub(crate) fn write_all() -> Result<()> {
-    for part in [daemon::PART, peers::PART] {
+    for part in [daemon::PART, peers::PART, engine::PART] {
         let all = kept(part)?;
         if all.is_empty() {
             eprintln!("{part}: nothing was kept");
@@ -26,10 +26,10 @@ pub(crate) fn write_all() -> Result<()> {
 
 /// Writes the tables and the charts of a part.
 pub(crate) fn write(part: &str, all: &[Findings]) -> Result<()> {
-    let mut content = if part == peers::PART {
-        peers_text(all)
-    } else {
-        daemon_text(all)
+    let mut content = match part {
+        peers::PART => peers_text(all),
+        engine::PART => engine_text(all),
+        _ => daemon_text(all),
     };
     for chart in chart::draw(part, all)? {
         writeln!(content, "\n![{}]({})", chart.title, chart.link)?;

@@ -12,16 +12,20 @@ const CLIENTS: usize = 64;
 
 /// A ratio that was found.
 #[derive(Debug, Clone, PartialEq)]
-struct Ratio {
-    what: String,
-    found: f64,
+pub(super) struct Ratio {
+    pub(super) what: String,
+    pub(super) found: f64,
     /// None where it is told only.
-    wanted: Option<f64>,
+    pub(super) wanted: Option<f64>,
 }
 
 /// Every ratio for which both sides were measured.
 pub(super) fn text(all: &[Findings]) -> String {
-    let ratios = ratios(all);
+    table(ratios(all))
+}
+
+/// Ratios as a table; nothing where there are none.
+pub(super) fn table(ratios: Vec<Ratio>) -> String {
     if ratios.is_empty() {
         return String::new();
     }

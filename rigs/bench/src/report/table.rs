@@ -8,13 +8,13 @@ use crate::findings::{Figure, Findings, Workload};
 use crate::peers::{BARE, DISK};
 use crate::session::{BATCHERS, LISTERS, PIPELINED, WATCHERS};
 
-const NONE: &str = "-";
+pub(super) const NONE: &str = "-";
 
 /// A table, with all columns but the first to the right.
-struct Table(String);
+pub(super) struct Table(String);
 
 impl Table {
-    fn new(head: &[&str]) -> Self {
+    pub(super) fn new(head: &[&str]) -> Self {
         let mut table = Self(String::new());
         table.row(head);
         let right = "--:|".repeat(head.len() - 1);
@@ -22,9 +22,14 @@ impl Table {
         table
     }
 
-    fn row<T: AsRef<str>>(&mut self, cells: &[T]) {
+    pub(super) fn row<T: AsRef<str>>(&mut self, cells: &[T]) {
         let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
         writeln!(self.0, "| {} |", cells.join(" | ")).expect("a String takes it");
+    }
+
+    /// As Markdown.
+    pub(super) fn into_text(self) -> String {
+        self.0
     }
 }
 
@@ -65,12 +70,12 @@ pub(crate) fn daemon_text(all: &[Findings]) -> String {
     join(parts)
 }
 
-fn join(parts: Vec<String>) -> String {
+pub(super) fn join(parts: Vec<String>) -> String {
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }
 
-fn told_of_run(all: &[Findings]) -> String {
+pub(super) fn told_of_run(all: &[Findings]) -> String {
     let Some(first) = all.first() else {
         return "Nothing was measured.\n".to_owned();
     };
@@ -302,7 +307,7 @@ fn sizes(all: &[Findings]) -> String {
 }
 
 /// What was skipped, and what failed.
-fn left_out(all: &[Findings]) -> String {
+pub(super) fn left_out(all: &[Findings]) -> String {
     let mut text = String::new();
     for findings in all {
         if let Some(reason) = &findings.skipped {
@@ -342,7 +347,7 @@ pub(super) fn rate(per_second: f64) -> String {
     thousands((per_second / step).round() * step)
 }
 
-fn millis(micros: f64) -> String {
+pub(super) fn millis(micros: f64) -> String {
     if micros < 100.0 {
         format!("{:.3}", micros / 1000.0)
     } else {
@@ -360,7 +365,7 @@ fn mebibytes(bytes: u64) -> f64 {
 }
 
 /// Digits in groups of three.
-fn grouped(digits: &str) -> String {
+pub(super) fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
