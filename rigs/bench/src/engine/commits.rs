@@ -53,9 +53,9 @@ pub(super) fn measure(
     let driver = thread::spawn(move || block_on(driver.run()));
     let committed = block_on(call(&registry, callers, time));
     registry.begin_close();
-    let driven = driver.join().map_err(|_| anyhow!("the driver panicked"))?;
+    let ended = driver.join().map_err(|_| anyhow!("the driver panicked"))?;
     let committed = committed?;
-    driven.context("close the store")?;
+    ended.context("close the store")?;
     Ok(committed)
 }
 

@@ -41,7 +41,7 @@ const ROUNDS: usize = 6;
 /// Measures CPU time of renewals and of ticks.
 pub(super) fn measure(plan: &Plan, _folder: &Path, findings: &mut Findings) -> Result<()> {
     let names = Names::of(plan.records);
-    let store = filled((0..plan.records).map(|number| names.instance(number)))?;
+    let store = filled((0..plan.records).map(|number| Ok(names.instance(number))))?;
     let clock = Arc::new(Steps::default());
     let (registry, driver) = block_on(Registry::open(
         store,
@@ -56,9 +56,9 @@ pub(super) fn measure(plan: &Plan, _folder: &Path, findings: &mut Findings) -> R
     };
     let measured = course.run();
     registry.begin_close();
-    let driven = driver.join().map_err(|_| anyhow!("the driver panicked"))?;
+    let ended = driver.join().map_err(|_| anyhow!("the driver panicked"))?;
     let cost = measured?;
-    driven?;
+    ended?;
     for (workload, cpu) in [
         (Workload::Renew, cost.renewal),
         (Workload::RenewOne, cost.renewal_one),
@@ -184,18 +184,14 @@ impl Names {
     }
 
     /// The record of an instance, which the commit of its number begins a lease with.
-    fn instance(&self, number: u64) -> Result<Record> {
+    fn instance(&self, number: u64) -> Record {
         let beat = self.beat(number);
         let spec = InstanceSpec {
             lease_ttl: Span::from_secs(TTL_SECONDS),
             ..InstanceSpec::new(beat.service, beat.instance_id, "10.0.0.7", 8080)
         };
         let fencing_revision = Revision(number + 1);
-        Ok(Record::Instance(spec.start(
-            1,
-            fencing_revision,
-            Timestamp::default(),
-        )))
+        Record::Instance(spec.start(1, fencing_revision, Timestamp::default()))
     }
 }
 
@@ -218,7 +214,7 @@ mod tests {
     #[test]
     fn leases_stand_for_two_minutes_of_steps() {
         let names = Names::of(250);
-        let store = filled((0..250).map(|number| names.instance(number))).unwrap();
+        let store = filled((0..250).map(|number| Ok(names.instance(number)))).unwrap();
         let clock = Arc::new(Steps::default());
         let opened = Registry::open(store, EngineConfig::default(), clock.clone());
         let (registry, driver) = block_on(opened).unwrap();

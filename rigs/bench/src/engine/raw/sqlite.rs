@@ -137,11 +137,7 @@ impl Rows {
 /// All rows of a table, in the order of a column, to be put by that verb.
 fn rows(connection: &Connection, verb: &str, table: &str, order: &str) -> Result<Rows> {
     let mut select = connection.prepare(&format!("SELECT * FROM {table} ORDER BY {order}"))?;
-    let columns: Vec<String> = select
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = select.column_names().map(str::to_owned).collect();
     let places: Vec<String> = (1..=columns.len()).map(|it| format!("?{it}")).collect();
     let rows = select.query_map([], |row| {
         (0..columns.len()).map(|column| row.get(column)).collect()
