@@ -388,10 +388,9 @@ impl View {
     }
 
     fn remove_service(&mut self, name: &Name) {
-        if let Some(service) = self.services.remove(name) {
-            if !service.entry().depends_on.is_empty() {
-                self.dependents.forget();
-            }
+        let removed = self.services.remove(name);
+        if removed.is_some_and(|service| !service.entry().depends_on.is_empty()) {
+            self.dependents.forget();
         }
     }
 

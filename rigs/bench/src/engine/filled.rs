@@ -42,7 +42,8 @@ fn transaction(record: Record) -> Result<Transaction> {
             action: "fill".to_owned(),
             reason: None,
             time: Timestamp::default(),
-        }.into(),
+        }
+        .into(),
     })
 }
 
