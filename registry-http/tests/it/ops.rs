@@ -261,9 +261,9 @@ async fn snapshot_that_was_told_before_shows_what_came_since() {
 }
 
 fn lines_of(answer: &Answer) -> Vec<serde_json::Value> {
-    let text = std::str::from_utf8(&answer.body).unwrap();
+    let text = std::str::from_utf8(&answer.body).expect("lines are UTF-8");
     let lines = text.lines();
     lines
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
         .collect()
 }
