@@ -7,7 +7,7 @@ use registry_core::engine::{
     Action, Command, Context, EngineConfig, Expect, Plan, ServicePatch, View, plan,
 };
 use registry_core::model::{Endpoint, Health, HealthStatus, Protocol, ServiceEntry, ServiceState};
-use registry_core::{MemoryStore, RegistryStore as _, Revision, TransactionId};
+use registry_core::{MemoryStore, RegistryStore as _, Revision};
 
 use crate::fixture::TIME;
 use crate::running::{open_on, register};
