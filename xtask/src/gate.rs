@@ -45,6 +45,10 @@ const TOOLS: &[Tool] = &[
             "tarpaulin",
             "--engine",
             "llvm",
+            // What the binary does for its tests counts, too.
+            "--follow-exec",
+            // What is covered is told also where a test fails, which is the tests' own to tell.
+            "--no-fail-fast",
             "--workspace",
             // The rigs are no product, and what they call is not thereby tested.
             "--exclude",
@@ -61,6 +65,9 @@ const TOOLS: &[Tool] = &[
             "rigs/*",
             "--exclude-files",
             "xtask/*",
+            // Criterion's, and run by no test.
+            "--exclude-files",
+            "registry-conformance/src/bench.rs",
             "--timeout",
             "900",
             "--fail-under",

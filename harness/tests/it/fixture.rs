@@ -1,6 +1,7 @@
 //! Commands, daemons and files that the tests use.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -32,11 +33,13 @@ pub(crate) fn text(path: &Path) -> &str {
 
 /// The binary, without settings of the machine it runs on.
 pub(crate) fn harness(args: &[&str]) -> Command {
+    // The second is where coverage is counted, if it is.
+    let kept = |(name, _): &(OsString, OsString)| name == "PATH" || name == "LLVM_PROFILE_FILE";
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
     command
         .args(args)
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        .envs(std::env::vars_os().filter(kept));
     command
 }
 
