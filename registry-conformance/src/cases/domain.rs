@@ -420,21 +420,31 @@ fn registry_outlives_a_log_that_cannot_be_read(subject: &Subject) -> Verdict {
             // As with an owner that is silent for too long, just when its commits are fetched.
             faulty.refuse_changes(3);
             register(one, "api", "1")?;
+            let mut last = 1;
             for refused in 1..=3 {
                 while other.stats().store_errors < refused {
                     thread::yield_now();
+                }
+                // Each wakes a driver that does not pause.
+                for _ in 0..COMMITS_IN_A_PAUSE {
+                    last += 1;
+                    register(one, "api", &last.to_string())?;
                 }
                 let left = faulty.refusals_left();
                 assert_eq!(left, 3 - refused, "read again without a pause");
                 clock.advance(Duration::from_secs(1));
             }
-            assert_eq!(revisions(&mut watch, 1)?, [1]);
-            register(other, "api", "2")?;
-            assert_eq!(revisions(&mut watch, 1)?, [2]);
+            let expected: Vec<u64> = (1..=last).collect();
+            assert_eq!(revisions(&mut watch, expected.len())?, expected);
+            register(other, "api", "other")?;
+            assert_eq!(revisions(&mut watch, 1)?, [last + 1]);
             Ok(())
         })
     })
 }
+
+/// Commits for which a pause lasts: longer than a store may take to tell of one.
+const COMMITS_IN_A_PAUSE: u64 = 20;
 
 fn engine_opens_while_others_keep_committing(subject: &Subject) -> Verdict {
     let inner = subject.open()?;
