@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use event_listener::{Event, listener};
 use registry_core::{
     Capabilities, ChangePage, ChangesRequest, Committed, ErrorKind, Head, Key, Note, Outcome,
     RangePage, RangeRequest, RegistryStore, RestorePage, Result, Revision, StoreError, Transaction,
@@ -26,7 +27,7 @@ pub enum Fault {
 }
 
 /// Wraps a store and fails its n-th write: `commit`, `note`, `compact` or `restore`. Reads and `close` go through; before
-/// each of the first ones a [rival](Self::with_rival) may commit.
+/// each of the first ones a [rival](Self::with_rival) may commit. Commits can be [held](Self::hold) before they are made.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -49,6 +50,9 @@ pub struct FaultStore {
     is_poisoned: AtomicBool,
     rival_left: AtomicU64,
     refusals_left: AtomicU64,
+    is_holding: AtomicBool,
+    has_held: AtomicBool,
+    hold_changed: Event,
 }
 
 enum Turn {
@@ -67,6 +71,9 @@ impl FaultStore {
             is_poisoned: AtomicBool::new(false),
             rival_left: AtomicU64::new(0),
             refusals_left: AtomicU64::new(0),
+            is_holding: AtomicBool::new(false),
+            has_held: AtomicBool::new(false),
+            hold_changed: Event::new(),
         }
     }
 
@@ -93,6 +100,41 @@ impl FaultStore {
     /// How many reads of the log are still to be refused.
     pub fn refusals_left(&self) -> u64 {
         self.refusals_left.load(Ordering::SeqCst)
+    }
+
+    /// Lets the commits that come from now on wait.
+    pub fn hold(&self) {
+        self.is_holding.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets the commits that wait go on, and holds no more.
+    pub fn release(&self) {
+        self.is_holding.store(false, Ordering::SeqCst);
+        self.hold_changed.notify(usize::MAX);
+    }
+
+    /// Returns once a commit was held.
+    pub async fn until_held(&self) {
+        self.until(|| self.has_held.load(Ordering::SeqCst)).await;
+    }
+
+    async fn wait_while_held(&self) {
+        if !self.is_holding.load(Ordering::SeqCst) {
+            return;
+        }
+        self.has_held.store(true, Ordering::SeqCst);
+        self.hold_changed.notify(usize::MAX);
+        self.until(|| !self.is_holding.load(Ordering::SeqCst)).await;
+    }
+
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        loop {
+            listener!(self.hold_changed => changed);
+            if is_so() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// The wrapped store.
@@ -172,6 +214,7 @@ impl RegistryStore for FaultStore {
     }
 
     async fn commit(&self, group: Vec<Transaction>) -> Result<Vec<Outcome>> {
+        self.wait_while_held().await;
         let turn = self.turn()?;
         let outcomes = self.inner.commit(group).await?;
         self.answer(&turn, outcomes)

@@ -18,6 +18,7 @@ mod leases;
 mod limits;
 mod notes;
 mod openers;
+mod pipeline;
 mod preconditions;
 mod processes;
 mod range;
@@ -58,5 +59,6 @@ pub(crate) const GROUPS: &[Group] = &[
     group("faults", faults::CASES),
     group("histories", histories::CASES),
     group("domain", domain::CASES),
+    group("pipeline", pipeline::CASES),
     group("leases", leases::CASES),
 ];

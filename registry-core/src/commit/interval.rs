@@ -60,8 +60,11 @@ impl IntervalSync {
 
     /// Says that there is something to sync.
     pub fn mark(&self) {
-        self.shared.state().is_dirty = true;
-        self.shared.changed.notify_one();
+        let was_dirty = std::mem::replace(&mut self.shared.state().is_dirty, true);
+        // One that waits for the end of its interval is not to wake for each commit.
+        if !was_dirty {
+            self.shared.changed.notify_one();
+        }
     }
 }
 
