@@ -35,8 +35,8 @@ use crate::verify::verify;
 /// Name of this backend.
 pub const BACKEND: &str = "json";
 
-/// The projection follows within half of this.
-const PROJECTION_INTERVAL: Duration = Duration::from_secs(2);
+/// Snapshots and the projection follow within half of this.
+const WRITE_BEHIND_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A store of JSON files.
 #[derive(Clone)]
@@ -60,6 +60,8 @@ struct Inner {
     recent: Shared<Recent>,
     notes: Mutex<Notes>,
     projection: Projection,
+    /// Held by whoever writes a snapshot, and taken before the files.
+    snapshot_turn: Mutex<()>,
     /// One writer at a time; held over the sync. None where the store is read-only or closed.
     files: WriterSlot<Files>,
     threads: Mutex<Threads>,
@@ -90,7 +92,7 @@ struct Restoring {
 #[derive(Default)]
 struct Threads {
     syncer: Option<IntervalSync>,
-    projector: Option<IntervalSync>,
+    writer_behind: Option<IntervalSync>,
 }
 
 impl JsonStore {
@@ -141,6 +143,7 @@ impl JsonStore {
             recent: Shared::new(recent),
             notes: Mutex::new(Notes::read(&folder)?),
             projection: Projection::open(&config.path, &folder, is_writable)?,
+            snapshot_turn: Mutex::default(),
             files: WriterSlot::new(files.transpose()?),
             threads: Mutex::default(),
             folder,
@@ -180,7 +183,7 @@ impl Inner {
         if let Durability::Interval(interval) = self.config.durability {
             threads.syncer = Some(start(interval, Self::sync)?);
         }
-        threads.projector = Some(start(PROJECTION_INTERVAL, Self::project_live)?);
+        threads.writer_behind = Some(start(WRITE_BEHIND_INTERVAL, Self::write_behind)?);
         drop(threads);
         self.mark();
         Ok(())
@@ -193,8 +196,14 @@ impl Inner {
     /// Says that something was committed.
     fn mark(&self) {
         let threads = self.threads();
-        let both = threads.syncer.iter().chain(&threads.projector);
+        let both = threads.syncer.iter().chain(&threads.writer_behind);
         both.for_each(IntervalSync::mark);
+    }
+
+    /// Says that a snapshot is due.
+    fn hurry(&self) {
+        let threads = self.threads();
+        threads.writer_behind.iter().for_each(IntervalSync::hurry);
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -217,10 +226,15 @@ impl Inner {
         }
     }
 
-    /// Writes the projection while the state is small.
-    fn project_live(&self) {
+    /// Writes a snapshot where one is due, and the projection with it or while the state is small.
+    fn write_behind(&self) {
+        // The log has everything; what failed is tried again after the next commit.
+        let is_new = self.snapshot_if_due().unwrap_or_else(|error| {
+            tracing::warn!(%error, "a snapshot cannot be written");
+            false
+        });
         let state = self.state.load_full();
-        if state.head.tally.counts.total() <= PROJECTION_LIVE_RECORDS_MAX {
+        if is_new || state.head.tally.counts.total() <= PROJECTION_LIVE_RECORDS_MAX {
             self.project(&state);
         }
     }
@@ -248,6 +262,7 @@ impl Inner {
         if entries.is_empty() {
             return Ok(outcomes);
         }
+        let was_due = Self::is_snapshot_due(&files);
         if self.config.durability == Durability::Synced {
             self.append(&mut files, &entries).map_err(|error| {
                 StoreError::new(ErrorKind::MaybeApplied, BACKEND, "commit to the log")
@@ -267,17 +282,19 @@ impl Inner {
             };
         }
         state.head = head;
-        let state = self.publish(state);
+        self.publish(state);
         self.mark();
-        self.snapshot_if_due(&mut files, &state);
+        // Told once: it is written while others commit, and tried again with the next projection where it fails.
+        if Self::is_snapshot_due(&files) && !was_due {
+            self.hurry();
+        }
         Ok(outcomes)
     }
 
-    fn publish(&self, state: State) -> Arc<State> {
-        let state = Arc::new(state);
-        self.state.store(Arc::clone(&state));
-        self.tip.publish(state.head.clone());
-        state
+    fn publish(&self, state: State) {
+        let head = state.head.clone();
+        self.state.store(Arc::new(state));
+        self.tip.publish(head);
     }
 
     /// Appends a group to the log and makes it durable. A failure poisons the store.
@@ -315,23 +332,42 @@ impl Inner {
         self.append(files, &pending)
     }
 
-    fn snapshot_if_due(&self, files: &mut Files, state: &State) {
-        let due = SNAPSHOT_LOG_BYTES_MIN.max(SNAPSHOT_LOG_FACTOR * files.snapshot_bytes);
-        if files.log_bytes < due {
-            return;
-        }
-        // The log has everything; the next commit tries again.
-        if let Err(error) = self.snapshot(files, state) {
-            tracing::warn!(%error, "a snapshot cannot be written");
-        }
-        self.project(state);
+    /// Whether the log since the newest snapshot is long enough for a new one.
+    fn is_snapshot_due(files: &Files) -> bool {
+        files.log_bytes >= SNAPSHOT_LOG_BYTES_MIN.max(SNAPSHOT_LOG_FACTOR * files.snapshot_bytes)
     }
 
+    /// Writes a snapshot where one is due, while others commit. Answers whether it did.
+    fn snapshot_if_due(&self) -> Result<bool> {
+        let _turn = self.snapshot_turn();
+        let (state, log_bytes) = {
+            let mut files = self.files.lock(&self.tip)?;
+            self.tip.check_sound()?;
+            if files.restoration.is_some() || !Self::is_snapshot_due(&files) {
+                return Ok(false);
+            }
+            self.flush(&mut files)?;
+            (self.state.load_full(), files.log_bytes)
+        };
+        let bytes = snapshot::write(&self.folder, &state)?;
+        let mut files = self.files.lock(&self.tip)?;
+        files.log_bytes -= log_bytes;
+        self.use_snapshot(&mut files, state.head.revision(), bytes)?;
+        Ok(true)
+    }
+
+    /// Writes a snapshot before anything else is committed.
     fn snapshot(&self, files: &mut Files, state: &State) -> Result<()> {
         self.flush(files)?;
-        files.snapshot_bytes = snapshot::write(&self.folder, state)?;
+        let bytes = snapshot::write(&self.folder, state)?;
         files.log_bytes = 0;
-        files.snapshot = state.head.revision();
+        self.use_snapshot(files, state.head.revision(), bytes)
+    }
+
+    /// Removes the snapshots before a new one.
+    fn use_snapshot(&self, files: &mut Files, revision: Revision, bytes: u64) -> Result<()> {
+        files.snapshot_bytes = bytes;
+        files.snapshot = revision;
         for old in crate::open::Files::list(&self.folder)?.snapshots {
             if old < files.snapshot {
                 let path = snapshot_path(&self.folder, old);
@@ -340,6 +376,11 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    fn snapshot_turn(&self) -> MutexGuard<'_, ()> {
+        let turn = self.snapshot_turn.lock();
+        turn.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, note: Note) -> Result<()> {
@@ -360,6 +401,7 @@ impl Inner {
     }
 
     fn compact(&self, through: Revision) -> Result<()> {
+        let _turn = self.snapshot_turn();
         let mut files = self.files.lock(&self.tip)?;
         self.tip.check_writable()?;
         let mut state = State::clone(&self.state.load_full());
@@ -409,6 +451,7 @@ impl Inner {
     }
 
     fn restore(&self, page: RestorePage) -> Result<()> {
+        let _turn = self.snapshot_turn();
         let mut files = self.files.lock(&self.tip)?;
         self.tip.check_open()?;
         self.tip.check_sound()?;

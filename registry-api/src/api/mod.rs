@@ -360,14 +360,20 @@ impl Api {
     }
 
     async fn get_service(&self, params: params::GetService) -> Answered {
-        let name = Name::new(&params.name)?;
-        let view = self.view(params.stale).await?;
-        let service = view
-            .get(&name)
-            .ok_or(RegistryError::UnknownService { name: params.name })?;
+        let name = params.name;
+        let look = |view: &View| (view.get(&name).cloned(), view.revision());
+        let (service, revision) = if params.stale {
+            look(&self.registry.stale_view())
+        } else {
+            self.registry.read(look).await?
+        };
+        let Some(service) = service else {
+            Name::new(&name)?;
+            return Err(RegistryError::UnknownService { name }.into());
+        };
         Ok(Answer {
-            subject: Some(Subject::Service(Arc::clone(service))),
-            ..answer(&ShownService::from(service), view.revision())
+            subject: Some(Subject::Service(Arc::clone(&service))),
+            ..answer(&ShownService::from(&service), revision)
         })
     }
 

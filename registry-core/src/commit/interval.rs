@@ -26,6 +26,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     is_dirty: bool,
+    is_urgent: bool,
     is_stopped: bool,
 }
 
@@ -66,6 +67,15 @@ impl IntervalSync {
             self.shared.changed.notify_one();
         }
     }
+
+    /// As [`mark`](Self::mark), without waiting for the interval.
+    pub fn hurry(&self) {
+        let mut state = self.shared.state();
+        state.is_dirty = true;
+        state.is_urgent = true;
+        drop(state);
+        self.shared.changed.notify_one();
+    }
 }
 
 impl Drop for IntervalSync {
@@ -84,7 +94,7 @@ impl Drop for IntervalSync {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Two flags are never half-changed.
+        // Flags are never half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,9 +113,12 @@ impl Shared {
         // Half of the interval gathers commits, the other half is for the sync itself.
         let waiting = self
             .changed
-            .wait_timeout_while(state, interval / 2, |state| !state.is_stopped);
+            .wait_timeout_while(state, interval / 2, |state| {
+                !state.is_stopped && !state.is_urgent
+            });
         let (mut state, _) = waiting.unwrap_or_else(PoisonError::into_inner);
         state.is_dirty = false;
+        state.is_urgent = false;
         !state.is_stopped
     }
 }
@@ -125,5 +138,17 @@ mod tests {
         receiver.recv().unwrap();
         drop(syncer);
         assert!(receiver.recv().is_err());
+    }
+
+    #[test]
+    fn what_is_urgent_does_not_wait_for_the_interval() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        let syncer = IntervalSync::start("test", year, move || sender.send(()).unwrap()).unwrap();
+        for _ in 0..2 {
+            syncer.mark();
+            syncer.hurry();
+            receiver.recv().unwrap();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use async_channel::Sender;
 use event_listener::{Event, listener};
 use futures_channel::oneshot;
@@ -292,16 +292,32 @@ impl Registry {
     /// With one writer it costs one atomic load; where others write, too, one check of the head, which is shared by all
     /// who wait and needs no wait where the store can tell at once.
     pub async fn view(&self) -> Result<Arc<View>, RegistryError> {
-        if self.capabilities().writers == Writers::One {
-            return Ok(self.shared.view());
-        }
-        let latest = self.shared.store.latest();
-        let view = self.shared.view();
-        if latest.is_some_and(|latest| latest <= view.revision()) {
-            return Ok(view);
+        if let Some(view) = self.view_at_hand() {
+            return Ok(Arc::clone(&view));
         }
         self.shared.barrier.pass(|| self.check_head()).await?;
         Ok(self.shared.view())
+    }
+
+    /// Looks something up in what [`view`](Self::view) answers. Where that takes no wait, it shares no count with other
+    /// readers either.
+    ///
+    /// # Errors
+    /// As [`view`](Self::view).
+    pub async fn read<T>(&self, look: impl FnOnce(&View) -> T) -> Result<T, RegistryError> {
+        if let Some(view) = self.view_at_hand() {
+            return Ok(look(&view));
+        }
+        Ok(look(&*self.view().await?))
+    }
+
+    /// The view, where it is known at once that nobody has overtaken it.
+    fn view_at_hand(&self) -> Option<Guard<Arc<View>>> {
+        let view = self.shared.view.load();
+        let is_last = |latest| latest <= view.revision();
+        let is_at_hand = self.capabilities().writers == Writers::One
+            || self.shared.store.latest().is_some_and(is_last);
+        is_at_hand.then_some(view)
     }
 
     async fn check_head(&self) -> Result<(), RegistryError> {
@@ -318,7 +334,7 @@ impl Registry {
 
     /// The service of that name.
     pub async fn get(&self, name: &str) -> Result<Option<Arc<Service>>, RegistryError> {
-        Ok(self.view().await?.get(name).cloned())
+        self.read(|view| view.get(name).cloned()).await
     }
 
     /// One page of a list. All pages of a list are read from one snapshot.
