@@ -18,7 +18,6 @@ mod leases;
 mod limits;
 mod notes;
 mod openers;
-mod pipeline;
 mod preconditions;
 mod processes;
 mod range;
@@ -26,6 +25,7 @@ mod reopen;
 mod restore;
 mod schema;
 mod wait;
+mod writing;
 
 use crate::case::{Case, Group};
 
@@ -59,6 +59,6 @@ pub(crate) const GROUPS: &[Group] = &[
     group("faults", faults::CASES),
     group("histories", histories::CASES),
     group("domain", domain::CASES),
-    group("pipeline", pipeline::CASES),
+    group("writing", writing::CASES),
     group("leases", leases::CASES),
 ];

@@ -1,6 +1,6 @@
 //! A group of commands: planned one after the other, committed together, settled together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,9 +15,8 @@ use crate::key::Key;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::log::{Change, Commit};
 use crate::record::Image;
-use crate::revision::Revision;
 use crate::time::Timestamp;
-use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Transaction, TransactionId};
+use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Transaction};
 
 /// Commands planned on a working view that already holds the plans before them.
 #[derive(Debug)]
@@ -31,9 +30,6 @@ pub(super) struct Group {
     bytes: usize,
     /// Which transaction of the group last changed a record.
     changed_by: HashMap<Key, u32>,
-    /// Transactions that their askers named.
-    named: HashSet<TransactionId>,
-    base: Revision,
 }
 
 /// What the plan of a command came to, as of its place in the group.
@@ -57,23 +53,23 @@ enum Sign {
 }
 
 impl Group {
-    /// A group that is planned on a view, which need not be published yet.
-    pub(super) fn after(view: &View) -> Self {
-        Self {
-            base: view.revision(),
+    pub(super) fn plan(view: &View, jobs: Vec<CommandJob>) -> Self {
+        let mut group = Self {
             view: view.clone(),
-            preconditions: Vec::new(),
-            commits: Vec::new(),
-            planned: Vec::new(),
+            preconditions: Vec::with_capacity(jobs.len()),
+            commits: Vec::with_capacity(jobs.len()),
+            planned: Vec::with_capacity(jobs.len()),
             left_over: Vec::new(),
             bytes: 0,
             changed_by: HashMap::new(),
-            named: HashSet::new(),
+        };
+        for job in jobs {
+            group.add(job);
         }
+        group
     }
 
-    /// Plans a job after the others.
-    pub(super) fn add(&mut self, job: CommandJob) {
+    fn add(&mut self, job: CommandJob) {
         let decision = match plan(&self.view, &job.command) {
             Err(error) => Decision::Refuse(error),
             Ok(Plan::Unchanged(key)) => self.reply(&key, Sign::None),
@@ -89,9 +85,6 @@ impl Group {
             Ok(Plan::PutNext(image)) => self.change(&job, image.key().clone(), Some(image), true),
             Ok(Plan::Delete(key)) => self.change(&job, key, None, false),
         };
-        if job.command.is_named {
-            self.named.insert(job.command.id);
-        }
         self.planned.push((job, decision));
     }
 
@@ -146,31 +139,6 @@ impl Group {
         self.commits.push(Arc::new(commit));
     }
 
-    /// What the state is once the group is committed.
-    pub(super) fn view(&self) -> &View {
-        &self.view
-    }
-
-    /// The revision that it is planned on.
-    pub(super) fn base(&self) -> Revision {
-        self.base
-    }
-
-    /// Number of jobs that were planned.
-    pub(super) fn jobs(&self) -> usize {
-        self.planned.len()
-    }
-
-    /// Whether a job did not fit.
-    pub(super) fn is_full(&self) -> bool {
-        !self.left_over.is_empty()
-    }
-
-    /// Whether a transaction that its asker named is in it.
-    pub(super) fn names(&self, id: TransactionId) -> bool {
-        self.named.contains(&id)
-    }
-
     /// Whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
         self.commits.is_empty()
@@ -192,11 +160,6 @@ impl Group {
     /// Jobs that did not fit, in order.
     pub(super) fn take_left_over(&mut self) -> Vec<CommandJob> {
         std::mem::take(&mut self.left_over)
-    }
-
-    /// The jobs that were planned, in order and unanswered.
-    pub(super) fn into_jobs(self) -> Vec<CommandJob> {
-        self.planned.into_iter().map(|(job, _)| job).collect()
     }
 
     /// Whether every transaction got the revision it was planned for, so that nobody else committed between.

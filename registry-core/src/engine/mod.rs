@@ -1,8 +1,8 @@
 //! The registry itself: command, plan, commit, view, events.
 //!
 //! ```text
-//! command -> bounded queue -> driver: take what waits
-//!         -> plan against the working view (pure), while the store writes the group before
+//! command -> bounded queue -> driver: drain what waits
+//!         -> plan against the working view (pure)
 //!         -> store.commit(group): one durable flush
 //!         -> publish the new view: one atomic pointer
 //!         -> replies, then events, stamped with the commit's revision
@@ -25,7 +25,6 @@ mod event;
 mod explain;
 mod feed;
 mod filter;
-mod follow;
 mod group;
 mod histogram;
 mod instance;
@@ -34,7 +33,6 @@ mod instances;
 mod lease;
 mod load;
 mod page;
-mod pipeline;
 mod plan;
 mod registry;
 mod retention;

@@ -82,9 +82,11 @@ impl LeaseBook {
         }
     }
 
-    /// The keeper that begins leases here; none in a store that this process has to itself.
-    pub(in crate::engine) fn keeper(&self) -> Option<Arc<str>> {
-        self.keepers.as_ref().map(Keepers::own_id)
+    /// The keeper that begins leases here; empty in a store that this process has to itself.
+    pub(in crate::engine) fn keeper(&self) -> Arc<str> {
+        self.keepers
+            .as_ref()
+            .map_or_else(|| Arc::from(""), Keepers::own_id)
     }
 
     /// Whether there is anything to look at now and then.

@@ -1,4 +1,5 @@
-//! Commands that come while the store writes: they are planned ahead, and answered from nothing but what was written.
+//! Commands that come while the store writes: whatever is made of them meanwhile, they are answered from nothing but
+//! what was written.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use crate::subject::Subject;
 pub(super) const CASES: &[Case] = &[
     case!(any, nothing_is_told_before_it_is_written),
     case!(any, commands_that_come_during_a_write_share_the_next),
-    case!(any, refused_write_takes_the_plans_on_it_along),
-    case!(any, overtaken_write_takes_the_plans_on_it_along),
+    case!(any, commands_behind_a_refused_write_do_not_build_on_it),
+    case!(any, commands_behind_an_overtaken_write_see_what_overtook_it),
     case!(any, command_sent_again_during_its_write_is_applied_once),
     case!(any, commands_of_a_write_are_answered_when_it_closes),
 ];
@@ -63,7 +64,7 @@ fn while_writing(
             assert!(ended.is_none(), "the driver ended: {ended:?}");
         }
     }
-    // Here the others are planned.
+    // A driver that looks at them meanwhile does it here.
     let ended = block_on(poll_once(&mut driver));
     assert!(ended.is_none(), "the driver ended: {ended:?}");
     for (number, call) in calls.iter_mut().enumerate() {
@@ -154,7 +155,7 @@ fn commands_that_come_during_a_write_share_the_next(subject: &Subject) -> Verdic
     )
 }
 
-fn refused_write_takes_the_plans_on_it_along(subject: &Subject) -> Verdict {
+fn commands_behind_a_refused_write_do_not_build_on_it(subject: &Subject) -> Verdict {
     while_writing(
         subject,
         Some(Fault::Refused),
@@ -162,7 +163,7 @@ fn refused_write_takes_the_plans_on_it_along(subject: &Subject) -> Verdict {
             vec![
                 register(registry, "api", "1"),
                 fail(registry, "api"),
-                // On top of the refused one it changes nothing, without it it is the first.
+                // Behind the refused one it would change nothing, without it it is the first.
                 register(registry, "api", "1"),
                 fail(registry, "api"),
             ]
@@ -186,7 +187,7 @@ fn refused_write_takes_the_plans_on_it_along(subject: &Subject) -> Verdict {
     )
 }
 
-fn overtaken_write_takes_the_plans_on_it_along(subject: &Subject) -> Verdict {
+fn commands_behind_an_overtaken_write_see_what_overtook_it(subject: &Subject) -> Verdict {
     while_writing(
         subject,
         None,
