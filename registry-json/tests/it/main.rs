@@ -149,6 +149,47 @@ fn snapshot_is_kept_until_what_replaces_it_was_read() {
     assert_eq!(revision(&open(&path)), Revision(2));
 }
 
+/// Revisions of the snapshots in a store's folder, in order.
+fn snapshots(path: &Path) -> Vec<String> {
+    let files = fs::read_dir(path.with_extension("json.d")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names
+        .filter(|name| name.starts_with("snapshot-") && name.ends_with(".jsonl"))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn snapshot_is_written_while_others_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    let first = snapshots(&path);
+    let large = "x".repeat(200);
+    let mut commits = 0;
+    // A snapshot is due after some 4 MiB of log; that it is never written ends the test.
+    while snapshots(&path) == first {
+        assert!(commits < 100_000, "no snapshot was written");
+        let group = (0..50).map(|number| {
+            let name = format!("service-{number}");
+            put(&name, &format!("{commits}-{large}"))
+        });
+        commits += block_on(store.commit(group.collect())).unwrap().len() as u64;
+    }
+    fill(&store, 1);
+    let expected = block_on(store.head()).unwrap();
+    assert_eq!(expected.revision(), Revision(commits + 1));
+    assert!(block_on(store.verify()).unwrap().is_clean());
+    drop(store);
+    // As after a crash: the new snapshot and the log behind it.
+    let store = open(&path);
+    assert_eq!(block_on(store.head()).unwrap(), expected);
+    assert_eq!(snapshots(&path).len(), 1);
+    block_on(store.compact(Revision(commits))).unwrap();
+    assert!(block_on(store.verify()).unwrap().is_clean());
+}
+
 #[test]
 fn compaction_interrupted_within_a_group_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
