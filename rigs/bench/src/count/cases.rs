@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
     case("lookup_in_process", 2000, stores::lookup),
     case("lookup_over_http", 500, faces::lookup_http),
     case("lookup_over_websocket", 500, faces::lookup_websocket),
-    case("list_over_http", 2000, faces::list_http),
+    case("list_over_http", 20_000, faces::list_http),
     case("register_over_websocket", 512, faces::register_websocket),
     case("heartbeat_in_process", 2000, stores::heartbeat),
     case("heartbeat_over_websocket", 500, faces::heartbeat_websocket),
