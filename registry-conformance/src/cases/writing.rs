@@ -96,10 +96,6 @@ fn fail<'a>(registry: &'a Registry, name: &'a str) -> Call<'a> {
     Box::pin(registry.set_state(name, ServiceState::Failed { reason }))
 }
 
-fn nothing(_: &Handle, _: &Registry) -> Verdict {
-    Ok(())
-}
-
 /// The revision of each answer, and whether it was a commit.
 fn taken(answers: &[Answer]) -> Vec<Option<(u64, bool)>> {
     let taken = |answer: &Answer| {
@@ -144,7 +140,7 @@ fn commands_that_come_during_a_write_share_the_next(subject: &Subject) -> Verdic
         subject,
         None,
         |registry| NAMES.map(|name| register(registry, name, "1")).into(),
-        nothing,
+        |_, _| Ok(()),
         |_, registry, answers| {
             assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 8);
             let stats = registry.stats();
@@ -168,7 +164,7 @@ fn commands_behind_a_refused_write_do_not_build_on_it(subject: &Subject) -> Verd
                 fail(registry, "api"),
             ]
         },
-        nothing,
+        |_, _| Ok(()),
         |store, _, answers| {
             let refused = match &answers[0] {
                 Err(RegistryError::Store(error)) => Some(error.kind()),
@@ -236,7 +232,7 @@ fn command_sent_again_during_its_write_is_applied_once(subject: &Subject) -> Ver
                 named("3"),
             ]
         },
-        nothing,
+        |_, _| Ok(()),
         |store, _, answers| {
             let first = Some((1, true));
             assert_eq!(taken(answers), [first, first, Some((2, true)), first]);

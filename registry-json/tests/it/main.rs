@@ -153,8 +153,10 @@ fn snapshot_is_kept_until_what_replaces_it_was_read() {
 fn snapshots(path: &Path) -> Vec<String> {
     let files = fs::read_dir(path.with_extension("json.d")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    // One that is being written has a longer name.
+    let finished = "snapshot-00000000000000000000.jsonl".len();
     let mut names: Vec<String> = names
-        .filter(|name| name.starts_with("snapshot-") && name.ends_with(".jsonl"))
+        .filter(|name| name.starts_with("snapshot-") && name.len() == finished)
         .collect();
     names.sort_unstable();
     names
