@@ -371,9 +371,10 @@ impl Api {
             Name::new(&name)?;
             return Err(RegistryError::UnknownService { name }.into());
         };
+        let shown = answer(&ShownService::from(&service), revision);
         Ok(Answer {
-            subject: Some(Subject::Service(Arc::clone(&service))),
-            ..answer(&ShownService::from(&service), revision)
+            subject: Some(Subject::Service(service)),
+            ..shown
         })
     }
 

@@ -149,7 +149,7 @@ fn snapshot_is_kept_until_what_replaces_it_was_read() {
     assert_eq!(revision(&open(&path)), Revision(2));
 }
 
-/// Revisions of the snapshots in a store's folder, in order.
+/// Names of the snapshots in a store's folder, in order.
 fn snapshots(path: &Path) -> Vec<String> {
     let files = fs::read_dir(path.with_extension("json.d")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
@@ -183,8 +183,8 @@ fn snapshot_is_written_while_others_commit() {
     let expected = block_on(store.head()).unwrap();
     assert_eq!(expected.revision(), Revision(commits + 1));
     assert!(block_on(store.verify()).unwrap().is_clean());
-    drop(store);
-    // As after a crash: the new snapshot and the log behind it.
+    // It writes no snapshot, and waits for one that is being written: the new one and the log behind it stay.
+    block_on(store.close()).unwrap();
     let store = open(&path);
     assert_eq!(block_on(store.head()).unwrap(), expected);
     assert_eq!(snapshots(&path).len(), 1);
