@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_lite::future::zip;
 use registry_core::engine::{EngineConfig, Registry, RegistryError};
 use registry_core::model::ServiceEntry;
 use registry_core::{ErrorKind, Revision};
@@ -98,5 +99,25 @@ fn commands_are_answered_between_the_slices_of_a_compaction() {
         let (compacted, reply) = futures_lite::future::zip(compaction, commit).await;
         compacted.unwrap();
         assert_eq!(reply.unwrap().revision, Revision(3_001));
+    });
+}
+
+#[test]
+fn compaction_does_not_wait_until_no_command_comes() {
+    const COMMANDS: u64 = 4;
+    let config = EngineConfig {
+        group_commands_max: 1,
+        ..EngineConfig::default()
+    };
+    open(config).run(async |registry, _| {
+        // It comes after all of them, and is refused as soon as it is looked at: none is committed yet.
+        let compaction = registry.compact(Revision(COMMANDS));
+        let ((), compacted) = zip(register_many(registry, COMMANDS), compaction).await;
+        let error = compacted.unwrap_err();
+        assert!(
+            matches!(&error, RegistryError::Store(error) if matches!(error.kind(), ErrorKind::Invalid)),
+            "{error}"
+        );
+        assert_eq!(registry.head().await.unwrap().revision(), Revision(COMMANDS));
     });
 }
