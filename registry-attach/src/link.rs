@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use event_listener::{Event, listener};
 use futures_lite::future;
-use futures_lite::io::BufReader;
+use futures_lite::io::{AsyncRead, AsyncWrite, BufReader};
 use registry_core::{Clock, Revision};
 
 use crate::limits::{FRAME_BYTES_MAX, FRAMES_QUEUED_MAX, PING_INTERVAL, SILENCE_MAX};
@@ -25,8 +27,10 @@ pub(crate) struct Link {
     clock: Arc<dyn Clock>,
     frames: Sender<Vec<u8>>,
     asked: Mutex<Asked>,
-    /// When the owner last said something, in microseconds of the clock.
-    heard: AtomicU64,
+    /// Signs of life of the owner, counted: it sent something, or made room for what is written to it.
+    signs: AtomicU64,
+    /// Whether this side works on what the owner sent, and cannot hear it meanwhile.
+    is_deaf: AtomicBool,
     /// The last commit that the owner told of.
     head: AtomicU64,
     /// Whether the owner's store is being restored.
@@ -92,12 +96,12 @@ impl Link {
     /// A link over a connection whose owner told of a commit already.
     pub(crate) fn line(stream: Stream, clock: Arc<dyn Clock>, moved: Revision) -> Line {
         let (sender, frames) = async_channel::bounded(FRAMES_QUEUED_MAX);
-        let heard = micros(clock.monotonic());
         let link = Arc::new(Self {
             clock,
             frames: sender,
             asked: Mutex::default(),
-            heard: AtomicU64::new(heard),
+            signs: AtomicU64::new(0),
+            is_deaf: AtomicBool::new(false),
             head: AtomicU64::new(moved.0),
             is_restoring: AtomicBool::new(false),
             moved: Event::new(),
@@ -124,7 +128,6 @@ impl Link {
             request,
         };
         let frame = encode(&ask).map_err(Unanswered::TooLarge)?;
-        let asked_at = self.clock.monotonic();
         // The queue is full where the owner takes nothing any more, so that handing over is a part of the wait.
         let answered = async {
             self.frames
@@ -133,7 +136,7 @@ impl Link {
                 .map_err(|_| Unanswered::Lost)?;
             waiting.answer.recv().await.map_err(|_| Unanswered::Lost)
         };
-        future::or(answered, self.silence(asked_at)).await
+        future::or(answered, self.silence()).await
     }
 
     fn enlist(&self) -> Result<Waiting<'_>, Unanswered> {
@@ -152,16 +155,23 @@ impl Link {
         })
     }
 
-    /// Returns once the owner has been silent for too long since then.
-    async fn silence<T>(&self, since: Duration) -> Result<T, Unanswered> {
-        loop {
-            let heard = Duration::from_micros(self.heard.load(Ordering::Relaxed));
-            let until = heard.max(since) + SILENCE_MAX;
-            if self.clock.monotonic() >= until {
-                return Err(Unanswered::Silent);
+    /// Returns once the owner has been silent for too long.
+    ///
+    /// Counted in intervals that this side was there for: one that was stopped, or busy with a large frame, does not
+    /// take its own absence for the owner's.
+    async fn silence<T>(&self) -> Result<T, Unanswered> {
+        let mut signs = self.signs.load(Ordering::Relaxed);
+        let mut silent = Duration::ZERO;
+        while silent < SILENCE_MAX {
+            let interval = self.clock.monotonic() + PING_INTERVAL;
+            self.clock.sleep_until(interval).await;
+            let before = std::mem::replace(&mut signs, self.signs.load(Ordering::Relaxed));
+            silent += PING_INTERVAL;
+            if signs != before || self.is_deaf.load(Ordering::Relaxed) {
+                silent = Duration::ZERO;
             }
-            self.clock.sleep_until(until).await;
         }
+        Err(Unanswered::Silent)
     }
 
     /// Waits until the owner tells of a commit after that one.
@@ -237,11 +247,12 @@ impl Line {
     }
 
     async fn read(&self) -> io::Result<Parting> {
-        let mut stream = BufReader::new(&self.stream);
+        let mut stream = BufReader::new(self.watched());
         while let Some(content) = read_frame(&mut stream, FRAME_BYTES_MAX).await? {
-            let now = micros(self.link.clock.monotonic());
-            self.link.heard.fetch_max(now, Ordering::Relaxed);
-            let message = decode::<FromOwner>(&content)?;
+            self.link.is_deaf.store(true, Ordering::Relaxed);
+            let message = decode::<FromOwner>(&content);
+            self.link.is_deaf.store(false, Ordering::Relaxed);
+            let message = message?;
             if matches!(message, FromOwner::Yielding) {
                 return Ok(Parting::Yielding);
             }
@@ -252,9 +263,17 @@ impl Line {
 
     async fn write(&self) -> io::Result<Parting> {
         while let Ok(frame) = self.frames.recv().await {
-            write_frame(&self.stream, &frame).await?;
+            write_frame(self.watched(), &frame).await?;
         }
         Ok(Parting::Lost)
+    }
+
+    fn watched(&self) -> Watched<'_> {
+        Watched {
+            stream: &self.stream,
+            signs: &self.link.signs,
+            is_full: false,
+        }
     }
 
     /// Asks now and then whether the owner lives, while it owes an answer.
@@ -271,6 +290,83 @@ impl Line {
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+/// The connection, watched for signs that the owner lives.
+struct Watched<'a> {
+    stream: &'a Stream,
+    signs: &'a AtomicU64,
+    /// Whether the last write waits for room. Only then does one that succeeds tell of the owner: else the system has
+    /// taken it, and would without an owner.
+    is_full: bool,
+}
+
+impl AsyncRead for Watched<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut &*self.stream).poll_read(cx, buffer);
+        if matches!(read, Poll::Ready(Ok(1..))) {
+            self.signs.fetch_add(1, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut &*self.stream).poll_write(cx, bytes);
+        let was_full = std::mem::replace(&mut self.is_full, written.is_pending());
+        if was_full && matches!(written, Poll::Ready(Ok(1..))) {
+            self.signs.fetch_add(1, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self.stream).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_io::Async;
+    use futures_lite::future::{block_on, poll_once};
+    use registry_core::{ManualClock, Timestamp};
+
+    use super::*;
+
+    /// Whether an owner that says nothing is given up after so many steps of the clock, of so much each.
+    fn is_given_up(steps: u32, step: Duration) -> bool {
+        block_on(async {
+            let clock = Arc::new(ManualClock::at(Timestamp::from_nanos(0)));
+            let (stream, _owner) = Async::<std::os::unix::net::UnixStream>::pair().unwrap();
+            let line = Link::line(stream, Arc::clone(&clock) as _, Revision(0));
+            let mut asking = std::pin::pin!(line.link().ask(&Request::Head));
+            for _ in 0..steps {
+                assert!(poll_once(asking.as_mut()).await.is_none());
+                clock.advance(step);
+            }
+            matches!(poll_once(asking).await, Some(Err(Unanswered::Silent)))
+        })
+    }
+
+    #[test]
+    fn an_owner_that_is_silent_for_long_is_given_up() {
+        assert!(is_given_up(4, PING_INTERVAL));
+        assert!(!is_given_up(3, PING_INTERVAL));
+    }
+
+    #[test]
+    fn time_in_which_nobody_listened_is_not_the_owners_silence() {
+        assert!(!is_given_up(1, 10 * SILENCE_MAX));
+    }
 }

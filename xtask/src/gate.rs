@@ -82,6 +82,8 @@ const TOOLS: &[Tool] = &[
         arguments: &[
             "mutants",
             "--in-place",
+            "--output",
+            "target",
             "--package",
             "registry-core",
             "--file",
@@ -101,6 +103,8 @@ const TOOLS: &[Tool] = &[
         arguments: &[
             "mutants",
             "--in-place",
+            "--output",
+            "target",
             "--package",
             "registry-core",
             "--file",
@@ -277,6 +281,12 @@ pub(crate) fn run(size: Size) -> Result<()> {
         replace(FILE, "gate", &page(&kept.commit, &findings)?)?;
     }
     eprint!("{}", tables(&findings));
+    conclude(&findings)
+}
+
+/// # Errors
+/// Where something was found.
+fn conclude(findings: &Findings) -> Result<()> {
     let problems = &findings.problems;
     if problems.is_empty() {
         return Ok(());
@@ -286,6 +296,14 @@ pub(crate) fn run(size: Size) -> Result<()> {
         problems.len(),
         problems.join("\n  ")
     )
+}
+
+/// Runs the tools alone, such as in another clone while the rigs run in this one. Their answers are kept for the page.
+pub(crate) fn tools() -> Result<()> {
+    let kept = Kept::of_commit()?;
+    let mut findings = Findings::default();
+    run_tools(&kept, &mut findings);
+    conclude(&findings)
 }
 
 /// Writes the page of what was answered at a commit so far, and names what is missing.

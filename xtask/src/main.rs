@@ -3,6 +3,7 @@
 //!
 //! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options; `cargo xtask crash`,
 //! the histories of one daemon that is killed; and all of them: `cargo xtask gate [--quick]`.
+//! `cargo xtask gate --tools` runs the tools of a release alone (coverage, mutants, dependencies), and
 //! `cargo xtask gate --kept COMMIT` writes the page of what a gate that was interrupted has found out so far.
 //!
 //! Figures: `cargo xtask bench PART [OPTIONS]`.
@@ -26,7 +27,7 @@ use crate::rigs::Build;
 
 const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
                      autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
-                     crash [OPTIONS] | gate [--quick | --kept COMMIT] | bench PART [OPTIONS]";
+                     crash [OPTIONS] | gate [--quick | --tools | --kept COMMIT] | bench PART [OPTIONS]";
 
 fn main() -> ExitCode {
     match run() {
@@ -63,6 +64,7 @@ fn run() -> Result<()> {
         }
         ["gate"] => gate::run(gate::Size::Release),
         ["gate", "--quick"] => gate::run(gate::Size::Quick),
+        ["gate", "--tools"] => gate::tools(),
         ["gate", "--kept", commit] => gate::write_kept(commit),
         _ => bail!(USAGE),
     }

@@ -208,7 +208,8 @@ fn slow_reader_is_told_where_to_resume_and_costs_others_nothing() {
         let service = other.ask("get_service", json!({ "name": "api" })).await;
         assert_eq!(service["revision"], 3002);
         let (revisions, resume_after) = drain(&mut slow).await;
-        let last = *revisions.last().unwrap();
+        // None at all where the feed ran past it before it sent one.
+        let last = revisions.last().copied().unwrap_or(2);
         assert_eq!(revisions, (3..=last).collect::<Vec<_>>());
         assert_eq!(resume_after, Some(last));
         assert!(last < 3002);
