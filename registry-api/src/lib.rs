@@ -10,6 +10,7 @@ mod auth;
 mod bind;
 mod error;
 mod event;
+mod looked_up;
 mod message;
 #[cfg(feature = "openapi")]
 mod openapi;

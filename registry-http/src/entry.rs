@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::{StatusCode, header, request};
@@ -18,10 +18,6 @@ use crate::snapshot::snapshot;
 use crate::watch::watch;
 use crate::{answer, ops, request as turn};
 
-/// The path template that a request took: the only part of a path that goes into metrics and spans.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RouteLabel(pub(crate) &'static str);
-
 /// Answers a request for an action.
 pub(crate) async fn action(
     shared: &Arc<Shared>,
@@ -30,7 +26,11 @@ pub(crate) async fn action(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let answered = match (read_path(shared, path), shape.action.name) {
+    if let Some(asked) = head.extensions.get::<Arc<Asked>>() {
+        asked.took(shape.route.path);
+    }
+    let path = path.map_err(|error| shared.error(ErrorCode::BadRequest, format!("path: {error}")));
+    let answered = match (path, shape.action.name) {
         (Err(error), _) => Err(error),
         (Ok(_), "subscribe") => watch(shared, shape, &head).await,
         (Ok(_), "list_instances") if shape.route.path == PROMETHEUS_TARGETS => {
@@ -39,25 +39,22 @@ pub(crate) async fn action(
         (Ok(_), "snapshot") => snapshot(shared, shape, &head).await,
         (Ok(path), _) => answer_action(shared, shape, &path, &head, body).await,
     };
-    let mut response = answered.unwrap_or_else(|error| refuse(&head.extensions, error));
-    response
-        .extensions_mut()
-        .insert(RouteLabel(shape.route.path));
-    response
+    answered.unwrap_or_else(|error| refuse(&head.extensions, error))
 }
 
 async fn answer_action(
     shared: &Shared,
     shape: &Shape,
-    path: &[(String, String)],
+    path: &RawPathParams,
     head: &request::Parts,
     body: Body,
 ) -> Result<Response, ErrorInfo> {
     let caller = admit(shared, shape, head)?;
     let _place = shared.begin_request()?;
     let body = read_body(shared, head, body).await?;
+    let path: Vec<_> = path.iter().map(|(_, value)| value).collect();
     let parts = turn::Parts {
-        path,
+        path: &path,
         query: head.uri.query().unwrap_or_default(),
         headers: &head.headers,
         body: &body,
@@ -85,7 +82,7 @@ pub(crate) fn admit(
         asks.check_origin(&config.origins)
             .map_err(|turned| shared.error(ErrorCode::Forbidden, turned.message))?;
     }
-    if let Some(asked) = head.extensions.get::<Asked>() {
+    if let Some(asked) = head.extensions.get::<Arc<Asked>>() {
         shared.check_rate(asked.link.connection.peer(), &caller)?;
         caller = caller.over(&asked.link.connection);
     }
@@ -93,23 +90,14 @@ pub(crate) fn admit(
     Ok(caller)
 }
 
-fn read_path(
-    shared: &Shared,
-    path: Result<RawPathParams, RawPathParamsRejection>,
-) -> Result<Vec<(String, String)>, ErrorInfo> {
-    let path =
-        path.map_err(|error| shared.error(ErrorCode::BadRequest, format!("path: {error}")))?;
-    Ok(path
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect())
-}
-
 async fn read_body(
     shared: &Shared,
     head: &request::Parts,
     body: Body,
 ) -> Result<Vec<u8>, ErrorInfo> {
+    if body.is_end_stream() {
+        return Ok(Vec::new());
+    }
     let bytes_max = shared.config.body_bytes_max;
     let too_large = || {
         let message = format!("body: expected at most {bytes_max} bytes (body_bytes_max)");
@@ -182,7 +170,7 @@ fn open_websocket(shared: &Shared, request: &Request) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     response.headers_mut().extend(admission.headers.clone());
-    if let Some(asked) = request.extensions().get::<Asked>() {
+    if let Some(asked) = request.extensions().get::<Arc<Asked>>() {
         asked.link.upgrade_with(admission);
     }
     response

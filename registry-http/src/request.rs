@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use axum::http::{HeaderMap, header};
 use registry_api::ErrorCode;
+use serde::Serializer as _;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,9 @@ use crate::shape::{BodyRule, Form, Param, Shape};
 
 /// Longest name of a change in a header, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+
+/// Room for the parameters that the usual path names, in bytes.
+const NAMED_ONLY_BYTES: usize = 128;
 
 /// Why a request cannot be turned: an error of the table, and its message.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,8 +28,8 @@ fn bad(message: impl Into<String>) -> Refused {
 /// The parts of a request, read in full.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts<'a> {
-    /// Parameters of the path, percent-decoded.
-    pub(crate) path: &'a [(String, String)],
+    /// Parameters of the path in their order, percent-decoded.
+    pub(crate) path: &'a [&'a str],
     pub(crate) query: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
@@ -36,6 +40,9 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// [`Refused`] with the name of the parameter, the header or the field.
 pub(crate) fn params(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused> {
+    if let Some(params) = named_only(shape, parts) {
+        return Ok(params);
+    }
     let mut params = query(shape, parts.query)?;
     if shape.is_write() {
         write_headers(parts.headers, &mut params)?;
@@ -74,6 +81,28 @@ pub(crate) fn params(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused>
     }
 }
 
+/// The parameters of a read that is asked for nothing but what its path names, which most are.
+fn named_only(shape: &Shape, parts: Parts<'_>) -> Option<String> {
+    if shape.is_write() || !parts.query.is_empty() || !parts.body.is_empty() {
+        return None;
+    }
+    let named: Option<Vec<_>> = shape
+        .path
+        .iter()
+        .zip(parts.path)
+        .map(|(param, text)| match (param.form, param.place) {
+            (Form::Text, [field]) => Some((*field, *text)),
+            _ => None,
+        })
+        .collect();
+    let mut params = Vec::with_capacity(NAMED_ONLY_BYTES);
+    let mut writer = serde_json::Serializer::new(&mut params);
+    writer
+        .collect_map(named?)
+        .expect("texts are JSON, and a vector takes what is written");
+    Some(String::from_utf8(params).expect("JSON is UTF-8"))
+}
+
 fn put_all(params: &mut Map<String, Value>, named: Vec<(Param, Value)>) {
     for (param, value) in named {
         put(params, param, value);
@@ -92,11 +121,11 @@ fn joined(params: &Map<String, Value>, fields: &str) -> String {
     format!("{{{params}{between}{fields}}}")
 }
 
-fn path_params(shape: &Shape, found: &[(String, String)]) -> Result<Vec<(Param, Value)>, Refused> {
+fn path_params(shape: &Shape, found: &[&str]) -> Result<Vec<(Param, Value)>, Refused> {
     found
         .iter()
         .zip(&shape.path)
-        .map(|((_, text), param)| Ok((*param, value(param, text)?)))
+        .map(|(text, param)| Ok((*param, value(param, text)?)))
         .collect()
 }
 

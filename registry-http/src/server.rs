@@ -1,7 +1,7 @@
 //! The HTTP face of one registry.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -20,7 +20,6 @@ use uuid::Uuid;
 use crate::answer::{REQUEST_ID, REVISION, refusal};
 use crate::config::HttpConfig;
 use crate::connection::{self, ConnectionEnd, Link};
-use crate::entry::RouteLabel;
 use crate::metrics::{Engine, Metrics};
 use crate::ops::OPERATIONAL;
 use crate::rate::Rates;
@@ -63,10 +62,19 @@ impl Drop for CountedWebSocket {
 }
 
 /// What is known of a request beside what it says.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Asked {
-    pub(crate) id: Arc<str>,
+    pub(crate) id: String,
     pub(crate) link: Arc<Link>,
+    /// The path template that it took: the only part of a path that goes into metrics and spans.
+    route: OnceLock<&'static str>,
+}
+
+impl Asked {
+    /// Notes the path template that the request took.
+    pub(crate) fn took(&self, route: &'static str) {
+        self.route.get_or_init(|| route);
+    }
 }
 
 impl Shared {
@@ -228,12 +236,16 @@ impl HttpServer {
 
     /// Answers one request.
     pub(crate) async fn respond(&self, mut request: Request, link: Arc<Link>) -> Response {
-        let id = request_id(request.headers(), self.shared.api.now());
+        let asked = Arc::new(Asked {
+            id: request_id(request.headers(), self.shared.api.now()),
+            link,
+            route: OnceLock::new(),
+        });
         // Its fields cost more than most answers: they are kept where somebody wants to read them.
         let span = tracing::debug_span!(
             "request",
-            request_id = &*id,
-            peer_addr = %link.connection.peer(),
+            request_id = asked.id,
+            peer_addr = %asked.link.connection.peer(),
             method = %request.method(),
             route = tracing::field::Empty,
             status = tracing::field::Empty,
@@ -243,22 +255,14 @@ impl HttpServer {
             method_label(request.method()),
         );
         let begun = clock.monotonic();
-        let asked = Asked {
-            id: Arc::clone(&id),
-            link,
-        };
-        request.extensions_mut().insert(asked);
+        request.extensions_mut().insert(Arc::clone(&asked));
         let operational = OPERATIONAL
             .iter()
             .find(|path| **path == request.uri().path());
         let routed = self.router.clone().oneshot(request.map(Body::new));
         let Ok(mut response) = routed.instrument(span.clone()).await;
-        let route = response
-            .extensions()
-            .get::<RouteLabel>()
-            .map(|label| label.0)
-            .or(operational.copied())
-            .unwrap_or(UNKNOWN);
+        let route = asked.route.get().or(operational).copied();
+        let route = route.unwrap_or(UNKNOWN);
         span.record("route", route);
         span.record("status", response.status().as_u16());
         span.in_scope(|| tracing::debug!("answered"));
@@ -266,15 +270,15 @@ impl HttpServer {
         let status = response.status().as_u16();
         // A fault of ours; what a peer can bring about by itself must not fill a log.
         if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::warn!(request_id = &*id, method, route, status, "answered");
+            tracing::warn!(request_id = asked.id, method, route, status, "answered");
         }
         self.shared.metrics.answered(route, method, status, latency);
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        if let Ok(id) = HeaderValue::from_str(&asked.id) {
             headers.insert(REQUEST_ID, id);
         }
         let revision = self.shared.api.registry().stale_view().revision();
-        headers.entry(REVISION).or_insert(revision.0.into());
+        headers.entry(REVISION).or_insert_with(|| revision.0.into());
         response
     }
 }
@@ -297,14 +301,14 @@ fn method_label(method: &Method) -> &'static str {
 
 /// An error as the answer to a request with these extensions.
 pub(crate) fn refuse(asked: &Extensions, mut error: ErrorInfo) -> Response {
-    if let Some(asked) = asked.get::<Asked>() {
+    if let Some(asked) = asked.get::<Arc<Asked>>() {
         error = error.for_request(&asked.id);
     }
     refusal(&error)
 }
 
 /// The client's name for its request where it is legal, else a new one.
-fn request_id(headers: &HeaderMap, now: Timestamp) -> Arc<str> {
+fn request_id(headers: &HeaderMap, now: Timestamp) -> String {
     let is_legal = |id: &&str| {
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_graphic())
@@ -313,16 +317,15 @@ fn request_id(headers: &HeaderMap, now: Timestamp) -> Arc<str> {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(is_legal)
-        .map_or_else(|| fresh_id(now), Arc::from)
+        .map_or_else(|| fresh_id(now), str::to_owned)
 }
 
 /// A name for a request: a UUID v7 whose random part need not be a secret, nor cost a call of the system.
-fn fresh_id(now: Timestamp) -> Arc<str> {
+fn fresh_id(now: Timestamp) -> String {
     let mut random = [0; 10];
     fastrand::fill(&mut random);
     let millis = u64::try_from(now.as_nanos() / 1_000_000).unwrap_or_default();
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
     let mut text = Uuid::encode_buffer();
-    let text: &str = id.hyphenated().encode_lower(&mut text);
-    text.into()
+    id.hyphenated().encode_lower(&mut text).to_owned()
 }

@@ -22,6 +22,7 @@ use crate::auth::Caller;
 use crate::bind::{Binder, Bindings};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
+use crate::looked_up::LookedUp;
 use crate::pages::{PageOf, Pages};
 use crate::params;
 use crate::shown::{ShownInstance, ShownService};
@@ -40,6 +41,7 @@ pub struct Api {
     told: Arc<Kept>,
     pages: Arc<Pages<SharedJson>>,
     lines: Arc<Pages<Lines>>,
+    looked_up: Arc<LookedUp>,
 }
 
 /// The answer to an action: its data, and the revision that it reflects.
@@ -130,6 +132,7 @@ impl Api {
             told: Arc::default(),
             pages: Arc::default(),
             lines: Arc::default(),
+            looked_up: Arc::default(),
         }
     }
 
@@ -371,10 +374,10 @@ impl Api {
             Name::new(&name)?;
             return Err(RegistryError::UnknownService { name }.into());
         };
-        let shown = answer(&ShownService::from(&service), revision);
+        let text = self.looked_up.render(&service);
         Ok(Answer {
             subject: Some(Subject::Service(service)),
-            ..shown
+            ..Answer::of_data(text, revision)
         })
     }
 

@@ -20,11 +20,15 @@ impl Confirmed {
         self.0.fetch_max(checked_at.as_nanos(), Ordering::Relaxed);
     }
 
+    /// The time itself.
+    pub(super) fn at(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+
     /// The stored report with the time of the last one that said the same.
     pub(super) fn refresh(&self, stored: Option<&HealthStatus>) -> Option<HealthStatus> {
         let mut health = stored?.clone();
-        let confirmed = Timestamp::from_nanos(self.0.load(Ordering::Relaxed));
-        health.checked_at = health.checked_at.max(confirmed);
+        health.checked_at = health.checked_at.max(self.at());
         Some(health)
     }
 }

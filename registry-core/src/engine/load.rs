@@ -1,5 +1,7 @@
 //! Loads the view from a store, also from one that others write to meanwhile.
 
+use futures_lite::future;
+
 use super::error::RegistryError;
 use super::view::View;
 use crate::error::{ErrorKind, StoreError};
@@ -36,11 +38,13 @@ async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
     let mut view = View::default();
     let mut first_revision = None;
     let mut pages = RecordPages::new(store);
-    while let Some(page) = pages.next().await? {
+    let mut next = pages.next().await?;
+    while let Some(page) = next {
         first_revision.get_or_insert(page.revision);
-        for record in page.records {
-            view.load(record);
-        }
+        // Most stores read on a thread of their own: the next page, while this one is put into the view.
+        let put = async { page.records.into_iter().for_each(|it| view.load(it)) };
+        let (read, ()) = future::zip(pages.next(), put).await;
+        next = read?;
     }
     view.loaded_at(first_revision.unwrap_or_default());
     let head = store.head().await?;

@@ -71,6 +71,11 @@ impl Service {
             .refresh(self.entry().last_health_check.as_ref())
     }
 
+    /// What moves with each report that said what was known: while it does not, [`health`](Self::health) answers the same.
+    pub fn confirmed_at(&self) -> Timestamp {
+        self.confirmed.at()
+    }
+
     /// The commit that created it.
     pub fn created(&self) -> Revision {
         self.record.created

@@ -1,0 +1,147 @@
+//! Services that were looked up, rendered once for all who look them up until they change.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use registry_core::Timestamp;
+use registry_core::engine::Service;
+
+use crate::event::raw;
+use crate::shown::ShownService;
+use crate::told::SharedJson;
+
+/// Services that are kept rendered.
+const PLACES: usize = 16 * 1024;
+/// Bytes of a text that is kept, so that all of them take at most 16 MiB; the usual service has some 650.
+const TEXT_BYTES_MAX: usize = 1024;
+/// 2^64 by the golden ratio: multiplied with it, addresses that differ in few bits differ in the upper ones.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// What was looked up last at each place. A record has one place, and the latest of those that share a place is kept, so
+/// that callers hardly ever wait for each other.
+#[derive(Debug)]
+pub(crate) struct LookedUp(Box<[Mutex<Option<Box<Text>>>]>);
+
+#[derive(Debug)]
+struct Text {
+    /// The record itself goes with its last user; its address stays its own until this does.
+    service: Weak<Service>,
+    confirmed_at: Timestamp,
+    json: SharedJson,
+}
+
+impl Text {
+    fn is_of(&self, service: &Arc<Service>) -> bool {
+        self.service.as_ptr() == Arc::as_ptr(service) && self.confirmed_at == service.confirmed_at()
+    }
+}
+
+impl Default for LookedUp {
+    fn default() -> Self {
+        Self((0..PLACES).map(|_| Mutex::default()).collect())
+    }
+}
+
+impl LookedUp {
+    /// A service as it is answered.
+    pub(crate) fn render(&self, service: &Arc<Service>) -> SharedJson {
+        let place = &self.0[place(service)];
+        let kept = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = kept.as_ref().filter(|text| text.is_of(service)) {
+            return text.json.clone();
+        }
+        drop(kept);
+        // Before it is rendered: a report that comes meanwhile makes the text an old one at most.
+        let confirmed_at = service.confirmed_at();
+        let json = SharedJson::from(raw(&ShownService::from(service)));
+        if json.get().len() <= TEXT_BYTES_MAX {
+            let text = Text {
+                service: Arc::downgrade(service),
+                confirmed_at,
+                json: json.clone(),
+            };
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(text));
+        }
+        json
+    }
+}
+
+fn place(service: &Arc<Service>) -> usize {
+    let address = Arc::as_ptr(service).addr() as u64;
+    let spread = address.wrapping_mul(SPREAD) >> (u64::BITS - PLACES.ilog2());
+    usize::try_from(spread).expect("it is less than the number of places")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::future::{block_on, zip};
+    use registry_core::engine::{EngineConfig, Registry, RegistryError};
+    use registry_core::model::{Health, ServiceEntry};
+    use registry_core::{MemoryStore, SystemClock};
+
+    use super::*;
+    use crate::answer::ServiceInfo;
+
+    fn service(registry: &Registry) -> Arc<Service> {
+        Arc::clone(registry.stale_view().get("api").unwrap())
+    }
+
+    /// Renders what is there now, twice, and expects it to be told as it is.
+    fn shown(looked_up: &LookedUp, registry: &Registry) -> ServiceInfo {
+        let service = service(registry);
+        let (one, other) = (looked_up.render(&service), looked_up.render(&service));
+        assert!(std::ptr::eq(one.get(), other.get()));
+        let info: ServiceInfo = serde_json::from_str(one.get()).unwrap();
+        assert_eq!(info.revision, service.modified());
+        assert_eq!(info.last_health_check, service.health());
+        info
+    }
+
+    /// Does something with a registry of one service.
+    fn with(entry: ServiceEntry, work: impl AsyncFnOnce(&Registry) -> Result<(), RegistryError>) {
+        let done = block_on(async {
+            let store = Arc::new(MemoryStore::new());
+            let clock = Arc::new(SystemClock::new());
+            let (registry, driver) = Registry::open(store, EngineConfig::default(), clock).await?;
+            let work = async {
+                registry.register(entry).await?;
+                work(&registry).await?;
+                registry.close().await
+            };
+            let (done, ended) = zip(work, driver.run()).await;
+            done.and(ended)
+        });
+        done.unwrap();
+    }
+
+    #[test]
+    fn a_service_is_rendered_once_until_something_of_it_changes() {
+        with(ServiceEntry::new("api", "1"), async |registry| {
+            let looked_up = LookedUp::default();
+            let registered = shown(&looked_up, registry);
+            registry.report_health("api", Health::Warning, None).await?;
+            let reported = shown(&looked_up, registry);
+            assert_ne!(reported.revision, registered.revision);
+            // Says what is known, and moves the time alone.
+            registry.report_health("api", Health::Warning, None).await?;
+            let confirmed = shown(&looked_up, registry);
+            assert_eq!(confirmed.revision, reported.revision);
+            assert_ne!(confirmed.last_health_check, reported.last_health_check);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_large_service_is_rendered_each_time() {
+        let mut entry = ServiceEntry::new("api", "1");
+        entry.depends_on = (0..TEXT_BYTES_MAX / 8)
+            .map(|it| format!("needed-{it}"))
+            .collect();
+        with(entry, async |registry| {
+            let (looked_up, service) = (LookedUp::default(), service(registry));
+            let (one, other) = (looked_up.render(&service), looked_up.render(&service));
+            assert_eq!(one.get(), other.get());
+            assert!(!std::ptr::eq(one.get(), other.get()));
+            Ok(())
+        });
+    }
+}
