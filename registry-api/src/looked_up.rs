@@ -11,7 +11,7 @@ use crate::told::SharedJson;
 
 /// Services that are kept rendered.
 const PLACES: usize = 16 * 1024;
-/// Bytes of a text that is kept, so that all of them take at most 16 MiB; the usual service has some 650.
+/// Bytes of a text that is kept, so that the texts of all places take at most 16 MiB.
 const TEXT_BYTES_MAX: usize = 1024;
 /// 2^64 by the golden ratio: multiplied with it, addresses that differ in few bits differ in the upper ones.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;

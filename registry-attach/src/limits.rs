@@ -13,8 +13,8 @@ pub(crate) const REQUESTS_MAX: usize = 128;
 /// Most frames that wait to be written to a connection.
 pub(crate) const FRAMES_QUEUED_MAX: usize = 32;
 
-/// How long an owner may be silent, or a store without an owner, before a call is answered without it; the silence is
-/// counted in whole [`PING_INTERVAL`]s.
+/// How long an owner may be silent, or a store without an owner, before a call is answered without it. An
+/// owner's silence is counted in whole [`PING_INTERVAL`]s.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// Pause between two questions whether an owner that owes an answer lives.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_millis(500);
