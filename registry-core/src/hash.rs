@@ -24,12 +24,13 @@ impl Hash {
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// The text of a hash, on the stack: json writes three of them for each commit.
 struct Text([u8; 64]);
 
 impl Text {
     fn of(hash: &Hash) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 64];
         for (digits, byte) in text.chunks_exact_mut(2).zip(hash.0) {
             digits[0] = DIGITS[usize::from(byte >> 4)];
@@ -62,17 +63,35 @@ impl FromStr for Hash {
         let error = || HashError {
             found: text.chars().take(80).collect(),
         };
-        // A sign would pass for a digit below.
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(error());
-        }
+        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| error())?;
         let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).map_err(|_| error())?;
+        for (byte, digits) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let (upper, lower) = (value_of(digits[0]), value_of(digits[1]));
+            *byte = (upper << 4) | lower;
+            if (upper | lower) > 0xf {
+                return Err(error());
+            }
         }
         Ok(Self(bytes))
     }
 }
+
+/// The value of a hexadecimal digit; more than 15 for everything else.
+fn value_of(digit: u8) -> u8 {
+    VALUES[usize::from(digit)]
+}
+
+/// By the byte: a start of json reads three hashes for each commit in its log.
+static VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        values[DIGITS[value as usize].to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 impl Serialize for Hash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -82,9 +101,22 @@ impl Serialize for Hash {
 
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        deserializer.deserialize_str(Reading)
+    }
+}
+
+/// Reads a hash where its text stands.
+struct Reading;
+
+impl de::Visitor<'_> for Reading {
+    type Value = Hash;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 hexadecimal digits")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Hash, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -136,6 +168,20 @@ mod tests {
         assert!("abc".parse::<Hash>().is_err());
         assert!("g".repeat(64).parse::<Hash>().is_err());
         assert!("+f".repeat(32).parse::<Hash>().is_err());
+        assert!("é".repeat(32).parse::<Hash>().is_err());
+    }
+
+    #[test]
+    fn every_digit_has_its_value_in_either_case() {
+        let hash = Hash(std::array::from_fn(|index| {
+            [0x01, 0x9f, 0xa8, 0xef][index % 4]
+        }));
+        let text = hash.to_string();
+        assert_eq!(text, "019fa8ef".repeat(8));
+        assert_eq!(text.to_uppercase().parse::<Hash>().unwrap(), hash);
+        let json = serde_json::to_string(&hash).unwrap();
+        assert_eq!(serde_json::from_str::<Hash>(&json).unwrap(), hash);
+        assert!(serde_json::from_str::<Hash>("\"01\"").is_err());
     }
 
     #[test]
