@@ -23,6 +23,7 @@ mod config;
 mod error;
 mod facts;
 mod line;
+mod load;
 mod log;
 mod notes;
 mod open;

@@ -432,7 +432,7 @@ pub(crate) fn scan(
     }
     let mut last = after;
     let mut offset = 0;
-    for (number, line) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
+    for (number, line) in lines(&content).enumerate() {
         let place = Place {
             segment: first,
             offset: offset as u64,
@@ -465,6 +465,19 @@ pub(crate) fn scan(
         offset += line.len();
     }
     Ok((last, offset as u64))
+}
+
+/// The lines of a file with their ends.
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut begin = 0;
+    let ends = memchr::memchr_iter(b'\n', content).map(|end| end + 1);
+    let has_rest = content.last().is_some_and(|byte| *byte != b'\n');
+    ends.chain(has_rest.then_some(content.len()))
+        .map(move |end| {
+            let line = &content[begin..end];
+            begin = end;
+            line
+        })
 }
 
 impl Place {

@@ -1,6 +1,8 @@
 //! The file at the path: the services in the legacy form, for people and for programs that read the old file.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind as IoKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +11,7 @@ use registry_core::{ErrorKind, Hash, Image, Result, StoreError, Versioned};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::error;
 use crate::line::{read_only_line, replace_file, write_line};
 use crate::schema::projection_path;
 use crate::snapshot::State;
@@ -16,6 +19,9 @@ use crate::store::BACKEND;
 
 const TAG: &str = "projection";
 const HASH_DIGITS: usize = 8;
+const READ: &str = "read the projection";
+/// Read at a time.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Hashes of contents that we wrote, or were about to write when the process ended.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -39,9 +45,14 @@ struct Seen {
 }
 
 impl Projection {
-    /// Looks at the file. With `keep`, an edited one is kept under another name.
-    pub(crate) fn open(path: &Path, folder: &Path, keep: bool) -> Result<Self> {
-        let ours = if path.exists() {
+    /// Looks at what was found at the path, by its hash. With `keep`, an edited file is kept under another name.
+    pub(crate) fn open(
+        path: &Path,
+        folder: &Path,
+        keep: bool,
+        found: Option<Hash>,
+    ) -> Result<Self> {
+        let ours = if found.is_some() {
             // Without the hashes nothing is known to be ours, so the file is kept as if it were edited.
             read_only_line(TAG, &projection_path(folder)).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the hashes of the projection cannot be read");
@@ -58,7 +69,7 @@ impl Projection {
                 warnings: Vec::new(),
             }),
         };
-        projection.notice_edit(&mut projection.seen(), keep)?;
+        projection.notice_edit(&mut projection.seen(), keep, found)?;
         Ok(projection)
     }
 
@@ -82,7 +93,8 @@ impl Projection {
             return Ok(());
         }
         let hash = hash_of(&content);
-        let found = self.notice_edit(&mut seen, true)?;
+        let found = hash_of_file(&self.path)?;
+        let found = self.notice_edit(&mut seen, true, found)?;
         if found == Some(hash) {
             return Ok(());
         }
@@ -94,19 +106,21 @@ impl Projection {
     }
 
     /// The hash of the file that is there, after an edited one was noticed.
-    fn notice_edit(&self, seen: &mut Seen, keep: bool) -> Result<Option<Hash>> {
+    fn notice_edit(
+        &self,
+        seen: &mut Seen,
+        keep: bool,
+        found: Option<Hash>,
+    ) -> Result<Option<Hash>> {
+        if found.is_none_or(|hash| seen.ours.hashes.contains(&hash)) {
+            return Ok(found);
+        }
         let content = match std::fs::read(&self.path) {
             Ok(content) => content,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                let detail = "read the projection";
-                return Err(StoreError::io(BACKEND, detail, &self.path, error));
-            }
+            Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+            Err(error) => return Err(error::io(READ, &self.path)(error)),
         };
         let hash = hash_of(&content);
-        if seen.ours.hashes.contains(&hash) {
-            return Ok(Some(hash));
-        }
         let edited = self.edited_path(&hash);
         if keep && !edited.exists() {
             replace_file(&edited, &content)?;
@@ -140,6 +154,19 @@ fn warn(seen: &mut Seen, warning: String) {
         tracing::warn!("{warning}");
         seen.warnings.push(warning);
     }
+}
+
+/// The hash of a file as it is; none where nothing is there.
+pub(crate) fn hash_of_file(path: &Path) -> Result<Option<Hash>> {
+    let refused = |error| error::io(READ, path)(error);
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::with_capacity(READ_BYTES, file),
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+        Err(error) => return Err(refused(error)),
+    };
+    let mut digest = Sha256::new();
+    io::copy(&mut file, &mut digest).map_err(refused)?;
+    Ok(Some(Hash(digest.finalize().into())))
 }
 
 fn hash_of(content: &[u8]) -> Hash {

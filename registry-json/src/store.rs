@@ -21,10 +21,11 @@ use registry_core::{
 
 use crate::config::JsonConfig;
 use crate::facts::Facts;
+use crate::load::{Loaded, beside, load};
 use crate::log::{Index, Outline, Writer, group_line};
 use crate::notes::Notes;
-use crate::open::{Loaded, find, load};
-use crate::projection::Projection;
+use crate::open::find;
+use crate::projection::{self, Projection};
 use crate::schema::{
     PROJECTION_LIVE_RECORDS_MAX, SEGMENT_BYTES_MAX, SNAPSHOT_LOG_BYTES_MIN, SNAPSHOT_LOG_FACTOR,
     folder_of, snapshot_path,
@@ -106,7 +107,11 @@ impl JsonStore {
         let lock = find(&config)?;
         let is_writable = config.mode != OpenMode::ReadOnly;
         let folder = folder_of(&config.path);
-        let loaded = load(&config.path, is_writable)?;
+        let (projected, loaded) = beside(
+            || projection::hash_of_file(&config.path),
+            || load(&config.path, is_writable),
+        )?;
+        let loaded = loaded?;
         let Loaded {
             facts,
             state,
@@ -142,7 +147,7 @@ impl JsonStore {
             index: Shared::new(index),
             recent: Shared::new(recent),
             notes: Mutex::new(Notes::read(&folder)?),
-            projection: Projection::open(&config.path, &folder, is_writable)?,
+            projection: Projection::open(&config.path, &folder, is_writable, projected?)?,
             snapshot_turn: Mutex::default(),
             files: WriterSlot::new(files.transpose()?),
             threads: Mutex::default(),

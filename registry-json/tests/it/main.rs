@@ -149,6 +149,27 @@ fn snapshot_is_kept_until_what_replaces_it_was_read() {
     assert_eq!(revision(&open(&path)), Revision(2));
 }
 
+#[test]
+fn snapshot_of_another_store_is_found() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [one, other] = folders.each_ref().map(|folder| {
+        let path = folder.path().join("registry.json");
+        let store = open(&path);
+        fill(&store, 3);
+        block_on(store.close()).unwrap();
+        path
+    });
+    let name = snapshots(&one).pop().unwrap();
+    let [of_one, of_other] = [&one, &other].map(|path| path.with_extension("json.d").join(&name));
+    fs::copy(of_other, of_one).unwrap();
+    let error = JsonStore::open(JsonConfig::new(&one)).unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Corrupted, "{error}");
+    assert!(
+        error.to_string().contains("as the snapshot does"),
+        "{error}"
+    );
+}
+
 /// Names of the snapshots in a store's folder, in order.
 fn snapshots(path: &Path) -> Vec<String> {
     let files = fs::read_dir(path.with_extension("json.d")).unwrap();
