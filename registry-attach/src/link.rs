@@ -338,35 +338,76 @@ impl AsyncWrite for Watched<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
     use async_io::Async;
     use futures_lite::future::{block_on, poll_once};
     use registry_core::{ManualClock, Timestamp};
 
     use super::*;
 
-    /// Whether an owner that says nothing is given up after so many steps of the clock, of so much each.
-    fn is_given_up(steps: u32, step: Duration) -> bool {
+    /// What happens between two steps of the clock, given the owner's end and this one.
+    type Between = fn(&mut UnixStream, &Line);
+
+    /// Whether an owner is given up after so many steps of the clock, of so much each.
+    fn is_given_up(steps: u32, step: Duration, between: Between) -> bool {
         block_on(async {
             let clock = Arc::new(ManualClock::at(Timestamp::from_nanos(0)));
-            let (stream, _owner) = Async::<std::os::unix::net::UnixStream>::pair().unwrap();
-            let line = Link::line(stream, Arc::clone(&clock) as _, Revision(0));
+            let (stream, owner) = UnixStream::pair().unwrap();
+            let line = Link::line(
+                Async::new(stream).unwrap(),
+                Arc::clone(&clock) as _,
+                Revision(0),
+            );
+            let mut owner = owner;
+            let mut running = std::pin::pin!(line.run());
             let mut asking = std::pin::pin!(line.link().ask(&Request::Head));
             for _ in 0..steps {
                 assert!(poll_once(asking.as_mut()).await.is_none());
+                between(&mut owner, &line);
+                assert!(poll_once(running.as_mut()).await.is_none());
                 clock.advance(step);
             }
             matches!(poll_once(asking).await, Some(Err(Unanswered::Silent)))
         })
     }
 
+    fn nothing(_: &mut UnixStream, _: &Line) {}
+
     #[test]
     fn an_owner_that_is_silent_for_long_is_given_up() {
-        assert!(is_given_up(4, PING_INTERVAL));
-        assert!(!is_given_up(3, PING_INTERVAL));
+        assert!(is_given_up(4, PING_INTERVAL, nothing));
+        assert!(!is_given_up(3, PING_INTERVAL, nothing));
     }
 
     #[test]
     fn time_in_which_nobody_listened_is_not_the_owners_silence() {
-        assert!(!is_given_up(1, 10 * SILENCE_MAX));
+        assert!(!is_given_up(1, 10 * SILENCE_MAX, nothing));
+    }
+
+    #[test]
+    fn an_owner_whose_answer_is_on_the_way_lives() {
+        // The length of a frame, and what is in it, a byte at a time.
+        let a_byte: Between = |owner, _| owner.write_all(&[1]).unwrap();
+        assert!(!is_given_up(100, PING_INTERVAL, a_byte));
+    }
+
+    #[test]
+    fn an_owner_that_takes_a_large_request_lives() {
+        let sends: Between = |_, line| drop(line.link.frames.try_send(vec![0; 1 << 20]));
+        assert!(is_given_up(4, PING_INTERVAL, sends));
+        let sends_and_takes: Between = |owner, line| {
+            drop(line.link.frames.try_send(vec![0; 1 << 20]));
+            owner.set_nonblocking(true).unwrap();
+            drop(owner.read(&mut vec![0; 1 << 17]));
+        };
+        assert!(!is_given_up(30, PING_INTERVAL, sends_and_takes));
+    }
+
+    #[test]
+    fn time_in_which_a_frame_is_decoded_is_not_the_owners_silence() {
+        let decodes: Between = |_, line| line.link.is_deaf.store(true, Ordering::Relaxed);
+        assert!(!is_given_up(10, PING_INTERVAL, decodes));
     }
 }
