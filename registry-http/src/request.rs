@@ -40,9 +40,10 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// [`Refused`] with the name of the parameter, the header or the field.
 pub(crate) fn params(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused> {
-    if let Some(params) = named_only(shape, parts) {
-        return Ok(params);
-    }
+    named_only(shape, parts).map_or_else(|| turned(shape, parts), Ok)
+}
+
+fn turned(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused> {
     let mut params = query(shape, parts.query)?;
     if shape.is_write() {
         write_headers(parts.headers, &mut params)?;
@@ -83,7 +84,8 @@ pub(crate) fn params(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused>
 
 /// The parameters of a read that is asked for nothing but what its path names, which most are.
 fn named_only(shape: &Shape, parts: Parts<'_>) -> Option<String> {
-    if shape.is_write() || !parts.query.is_empty() || !parts.body.is_empty() {
+    let is_bare = parts.query.is_empty() && parts.body.is_empty();
+    if shape.is_write() || !matches!(shape.body, BodyRule::None) || !is_bare {
         return None;
     }
     let named: Option<Vec<_>> = shape
@@ -323,4 +325,37 @@ fn with_names(object: &str, named: &[(Param, Value)], prefix: &str) -> Result<St
         text.truncate(text.trim_end().trim_end_matches(',').len());
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use registry_api::ACTIONS;
+
+    use super::*;
+
+    #[test]
+    fn a_read_that_names_nothing_but_a_path_is_turned_as_any_other() {
+        let headers = HeaderMap::new();
+        let mut turned_short = 0;
+        for action in ACTIONS {
+            for route in action.routes {
+                let shape = Shape::of(action, *route);
+                let path = ["a \"quoted\" \\ name", "\u{1}é/..", ""];
+                let parts = Parts {
+                    path: &path[..shape.path.len()],
+                    query: "",
+                    headers: &headers,
+                    body: b"",
+                };
+                let Some(short) = named_only(&shape, parts) else {
+                    continue;
+                };
+                turned_short += 1;
+                let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+                let expected = turned(&shape, parts).unwrap();
+                assert_eq!(value(&short), value(&expected), "{}", route.path);
+            }
+        }
+        assert!(turned_short > 10, "{turned_short} routes");
+    }
 }
