@@ -17,6 +17,7 @@ mod openapi;
 mod pages;
 mod params;
 mod peer;
+mod places;
 mod shown;
 mod snapshot;
 mod strict;

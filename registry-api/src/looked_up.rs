@@ -1,11 +1,12 @@
 //! Services that were looked up, rendered once for all who look them up until they change.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use registry_core::Timestamp;
 use registry_core::engine::Service;
 
 use crate::event::raw;
+use crate::places::Places;
 use crate::shown::ShownService;
 use crate::told::SharedJson;
 
@@ -16,10 +17,9 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// 2^64 by the golden ratio: multiplied with it, addresses that differ in few bits differ in the upper ones.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// What was looked up last at each place. A record has one place, and the latest of those that share a place is kept, so
-/// that callers hardly ever wait for each other.
+/// What was looked up last at each place. A record has one place.
 #[derive(Debug)]
-pub(crate) struct LookedUp(Box<[Mutex<Option<Box<Text>>>]>);
+pub(crate) struct LookedUp(Places<Box<Text>>);
 
 #[derive(Debug)]
 struct Text {
@@ -37,38 +37,34 @@ impl Text {
 
 impl Default for LookedUp {
     fn default() -> Self {
-        Self((0..PLACES).map(|_| Mutex::default()).collect())
+        Self(Places::new(PLACES))
     }
 }
 
 impl LookedUp {
     /// A service as it is answered.
     pub(crate) fn render(&self, service: &Arc<Service>) -> SharedJson {
-        let place = &self.0[place(service)];
-        let kept = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock(number(service));
         if let Some(text) = kept.as_ref().filter(|text| text.is_of(service)) {
             return text.json.clone();
         }
-        drop(kept);
         // Before it is rendered: a report that comes meanwhile makes the text an old one at most.
         let confirmed_at = service.confirmed_at();
         let json = SharedJson::from(raw(&ShownService::from(service)));
         if json.get().len() <= TEXT_BYTES_MAX {
-            let text = Text {
+            *kept = Some(Box::new(Text {
                 service: Arc::downgrade(service),
                 confirmed_at,
                 json: json.clone(),
-            };
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(text));
+            }));
         }
         json
     }
 }
 
-fn place(service: &Arc<Service>) -> usize {
+fn number(service: &Arc<Service>) -> u64 {
     let address = Arc::as_ptr(service).addr() as u64;
-    let spread = address.wrapping_mul(SPREAD) >> (u64::BITS - PLACES.ilog2());
-    usize::try_from(spread).expect("it is less than the number of places")
+    address.wrapping_mul(SPREAD) >> (u64::BITS - PLACES.ilog2())
 }
 
 #[cfg(test)]

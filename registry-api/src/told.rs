@@ -1,6 +1,6 @@
 //! What commits tell, rendered once for all who watch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use registry_core::engine::Event;
 use registry_core::{Commit, Revision};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::event::event_data;
+use crate::places::Places;
 
 /// Commits that are kept rendered: watchers that keep up are hardly ever further apart.
 const COMMITS_KEPT: usize = 512;
@@ -74,24 +75,20 @@ impl Told {
     }
 }
 
-/// The last commits of one registry, rendered. A revision has one place, and the latest of those that share a place is
-/// kept, so that watchers hardly ever wait for each other.
+/// The last commits of one registry, rendered. Of those that share a place the latest is kept.
 #[derive(Debug)]
-pub(crate) struct Kept(Box<[Mutex<Option<Arc<Told>>>]>);
+pub(crate) struct Kept(Places<Arc<Told>>);
 
 impl Default for Kept {
     fn default() -> Self {
-        Self((0..COMMITS_KEPT).map(|_| Mutex::default()).collect())
+        Self(Places::new(COMMITS_KEPT))
     }
 }
 
 impl Kept {
     /// What a commit tells: one evaluation and one serialisation, however many ask.
     pub(crate) fn tell(&self, commit: &Commit) -> Arc<Told> {
-        let place = commit.revision.0 % COMMITS_KEPT as u64;
-        let place = &self.0[usize::try_from(place).expect("it is less than the number of places")];
-        // Whoever comes meanwhile wants the same, most of the time.
-        let mut kept = place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock(commit.revision.0);
         if let Some(told) = kept
             .as_ref()
             .filter(|told| told.revision == commit.revision)
