@@ -1,144 +1,28 @@
 //! The gate: every rig at the size of a change or of a release, and the page that says what came of it.
 
+mod kept;
+mod tools;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use anyhow::{Result, bail};
+use serde::Deserialize;
 use serde_json::Value;
 
+use self::kept::Kept;
+use self::tools::Said;
 use crate::generated::replace;
 use crate::rigs::{self, Build};
-use crate::root;
 
 const FILE: &str = "docs/reliability.md";
 /// The slowest first: what others wait for begins early.
 const BACKENDS: [&str; 4] = ["sled", "sqlite", "redb", "json"];
 /// Seed of every rig; another one is tried by hand.
 const SEED: &str = "1";
-/// What cargo-mutants ends with where tests hung on a mutant, whether or not it missed another one.
-const MUTANTS_HUNG: i32 = 3;
-
-/// A tool of the release gate, which must be installed.
-struct Tool {
-    /// What it is run for.
-    name: &'static str,
-    /// What cargo is called with.
-    arguments: &'static [&'static str],
-    /// Runs that it is split into, so that one that is interrupted loses little.
-    parts: usize,
-}
-
-const TOOLS: &[Tool] = &[
-    Tool {
-        name: "dependencies",
-        arguments: &["deny", "check", "bans", "licenses", "sources"],
-        parts: 1,
-    },
-    Tool {
-        name: "coverage",
-        arguments: &[
-            "tarpaulin",
-            "--engine",
-            "llvm",
-            // What the binary does for its tests counts, too.
-            "--follow-exec",
-            // What is covered is told also where a test fails, which is the tests' own to tell.
-            "--no-fail-fast",
-            "--workspace",
-            // The rigs are no product, and what they call is not thereby tested.
-            "--exclude",
-            "fuzz",
-            "--exclude",
-            "histories",
-            "--exclude",
-            "models",
-            "--exclude",
-            "powercut",
-            "--exclude",
-            "xtask",
-            "--exclude-files",
-            "rigs/*",
-            "--exclude-files",
-            "xtask/*",
-            // Criterion's, and run by no test.
-            "--exclude-files",
-            "registry-conformance/src/bench.rs",
-            "--timeout",
-            "900",
-            "--fail-under",
-            "90",
-            "--out",
-            "Stdout",
-        ],
-        parts: 1,
-    },
-    Tool {
-        name: "mutants of codecs",
-        arguments: &[
-            "mutants",
-            "--in-place",
-            "--output",
-            "target",
-            "--package",
-            "registry-core",
-            "--file",
-            "registry-core/src/revision.rs",
-            "--file",
-            "registry-core/src/codec/**/*.rs",
-            "--",
-            "--lib",
-            "--test",
-            "it",
-        ],
-        parts: 8,
-    },
-    // Cases of leases belong to the suite, and those of several processes need a store that they share.
-    Tool {
-        name: "mutants of leases",
-        arguments: &[
-            "mutants",
-            "--in-place",
-            "--output",
-            "target",
-            "--package",
-            "registry-core",
-            "--file",
-            "registry-core/src/engine/lease/*.rs",
-            "--test-package",
-            "registry-core,registry-conformance,registry-sqlite",
-            "--",
-            "--tests",
-            "--",
-            "lease",
-        ],
-        parts: 16,
-    },
-];
-
-impl Tool {
-    /// The name and the arguments of each of its runs.
-    fn runs(&self) -> impl Iterator<Item = (String, Vec<String>)> {
-        (0..self.parts).map(|part| {
-            let mut arguments: Vec<String> =
-                self.arguments.iter().map(ToString::to_string).collect();
-            if self.parts == 1 {
-                return (self.name.to_owned(), arguments);
-            }
-            let shard = format!("{part}/{}", self.parts);
-            arguments.splice(1..1, ["--shard".to_owned(), shard]);
-            let name = format!("{}, part {} of {}", self.name, part + 1, self.parts);
-            (name, arguments)
-        })
-    }
-}
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,6 +137,7 @@ struct Findings {
     cuts: Vec<Cuts>,
     histories: Vec<Recorded>,
     problems: Vec<String>,
+    tools: Vec<Said>,
     /// What was not run.
     missing: Vec<String>,
 }
@@ -280,17 +165,17 @@ pub(crate) fn run(size: Size) -> Result<()> {
     if size == Size::Release {
         // Twice: what the rigs found is written also where the tools are interrupted.
         replace(FILE, "gate", &page(&kept.commit, &findings)?)?;
-        run_tools(&kept, &mut findings);
+        findings.problems.extend(tools::run(&kept, "")?);
+        findings.tools = tools::said(&kept)?;
         replace(FILE, "gate", &page(&kept.commit, &findings)?)?;
     }
     eprint!("{}", tables(&findings));
-    conclude(&findings)
+    conclude(&findings.problems)
 }
 
 /// # Errors
 /// Where something was found.
-fn conclude(findings: &Findings) -> Result<()> {
-    let problems = &findings.problems;
+fn conclude(problems: &[String]) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -301,12 +186,10 @@ fn conclude(findings: &Findings) -> Result<()> {
     )
 }
 
-/// Runs the tools alone, such as in another clone while the rigs run in this one. Their answers are kept for the page.
-pub(crate) fn tools() -> Result<()> {
-    let kept = Kept::of_commit()?;
-    let mut findings = Findings::default();
-    run_tools(&kept, &mut findings);
-    conclude(&findings)
+/// Runs the tools alone whose names begin so, such as in another clone while the rigs run in this one. Their answers are
+/// kept for the page.
+pub(crate) fn tools(prefix: &str) -> Result<()> {
+    conclude(&tools::run(&Kept::of_commit()?, prefix)?)
 }
 
 /// Writes the page of what was answered at a commit so far, and names what is missing.
@@ -325,19 +208,7 @@ pub(crate) fn write_kept(commit: &str) -> Result<()> {
         let options = fuzz.join(" ");
         findings.missing.push(format!("cargo xtask fuzz {options}"));
     }
-    for tool in TOOLS {
-        let mut missing = 0;
-        for (name, _) in tool.runs() {
-            missing += usize::from(kept.known::<Value>("cargo", &[&name])?.is_none());
-        }
-        if missing > 0 {
-            let line = match tool.parts {
-                1 => tool.name.to_owned(),
-                parts => format!("{}, {missing} of {parts} parts", tool.name),
-            };
-            findings.missing.push(line);
-        }
-    }
+    findings.tools = tools::said(&kept)?;
     replace(FILE, "gate", &page(commit, &findings)?)
 }
 
@@ -435,114 +306,6 @@ impl Findings {
     }
 }
 
-/// Runs the tools that a release needs. One that is missing is a problem like any other.
-fn run_tools(kept: &Kept, findings: &mut Findings) {
-    for (name, arguments) in TOOLS.iter().flat_map(Tool::runs) {
-        let done = kept.once("cargo", &[&name], || {
-            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-            let mut command = Command::new(cargo);
-            let status = command.args(&arguments).current_dir(root()).status()?;
-            let is_good = status.success()
-                || (name.starts_with("mutants")
-                    && status.code() == Some(MUTANTS_HUNG)
-                    && is_none_missed()?);
-            ensure!(is_good, "ended with {status}");
-            Ok(Some(()))
-        });
-        if let Err(problem) = done {
-            let command = arguments.join(" ");
-            findings
-                .problems
-                .push(format!("cargo {command}: {problem:#}"));
-        }
-    }
-}
-
-/// Whether the last run of mutants missed none. A test that hangs on a mutant tells it from the code, too.
-fn is_none_missed() -> Result<bool> {
-    let file = root().join("target/mutants.out/missed.txt");
-    let missed = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-    Ok(missed.trim().is_empty())
-}
-
-/// The answers of a release-sized run, kept until the next commit: one that was interrupted goes on where it was.
-struct Kept {
-    folder: Option<PathBuf>,
-    commit: String,
-}
-
-impl Kept {
-    fn none() -> Self {
-        Self {
-            folder: None,
-            commit: String::new(),
-        }
-    }
-
-    /// Those of the last commit that changed anything but documents.
-    fn of_commit() -> Result<Self> {
-        const CODE: [&str; 3] = ["--", ".", ":!docs"];
-        let changed = git(&[&["status", "--porcelain"][..], &CODE].concat())?;
-        ensure!(changed.is_empty(), "commit first:\n{changed}");
-        let commit = git(&[&["log", "-1", "--format=%h"][..], &CODE].concat())?;
-        let kept = Self::at(&commit);
-        if let Some(folder) = &kept.folder {
-            fs::create_dir_all(folder).context("make a folder for the answers")?;
-        }
-        Ok(kept)
-    }
-
-    fn at(commit: &str) -> Self {
-        Self {
-            folder: Some(root().join("target/gate").join(commit)),
-            commit: commit.to_owned(),
-        }
-    }
-
-    fn file(&self, name: &str, options: &[&str]) -> Option<PathBuf> {
-        let folder = self.folder.as_ref()?;
-        Some(folder.join(format!("{name} {}.json", options.join(" "))))
-    }
-
-    /// What was answered before.
-    fn known<T: DeserializeOwned>(&self, name: &str, options: &[&str]) -> Result<Option<T>> {
-        let Some(bytes) = self
-            .file(name, options)
-            .and_then(|file| fs::read(file).ok())
-        else {
-            return Ok(None);
-        };
-        Ok(Some(serde_json::from_slice(&bytes)?))
-    }
-
-    /// What was answered before, or else what the run answers now.
-    fn once<T: Serialize + DeserializeOwned>(
-        &self,
-        name: &str,
-        options: &[&str],
-        run: impl FnOnce() -> Result<Option<T>>,
-    ) -> Result<Option<T>> {
-        if let Some(answer) = self.known(name, options)? {
-            return Ok(Some(answer));
-        }
-        let answer = run()?;
-        if let (Some(answer), Some(file)) = (&answer, self.file(name, options)) {
-            fs::write(&file, serde_json::to_vec(answer)?).context("keep the answer")?;
-        }
-        Ok(answer)
-    }
-}
-
-fn git(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .context("run git")?;
-    ensure!(output.status.success(), "git ended with {}", output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
 fn page(commit: &str, findings: &Findings) -> Result<String> {
     let mut text = format!("`cargo xtask gate` at commit {commit}, seed {SEED}.\n\n");
     text.push_str(&tables(findings));
@@ -551,6 +314,13 @@ fn page(commit: &str, findings: &Findings) -> Result<String> {
     }
     for missing in &findings.missing {
         writeln!(text, "\nNot run yet: {missing}")?;
+    }
+    if !findings.tools.is_empty() {
+        text.push_str("\n| tool | runs | not run yet | said |\n|---|--:|--:|---|\n");
+    }
+    for said in &findings.tools {
+        let [runs, missing] = [said.runs, said.missing].map(|count| count.to_string());
+        text.push_str(&format_row(&[said.name, &runs, &missing, &said.sum]));
     }
     Ok(text)
 }

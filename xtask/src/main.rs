@@ -3,8 +3,9 @@
 //!
 //! Rigs: `cargo xtask fuzz`, `cargo xtask histories`, `cargo xtask powercut`, each with its options; `cargo xtask crash`,
 //! the histories of one daemon that is killed; and all of them: `cargo xtask gate [--quick]`.
-//! `cargo xtask gate --tools` runs the tools of a release alone (coverage, mutants, dependencies), and
-//! `cargo xtask gate --kept COMMIT` writes the page of what a gate that was interrupted has found out so far.
+//! `cargo xtask gate --tools [NAME]` runs the tools of a release alone (coverage, mutants, dependencies, libFuzzer,
+//! Autobahn), or those whose names begin so, and `cargo xtask gate --kept COMMIT` writes the page of what a gate that
+//! was interrupted has found out so far.
 //!
 //! Figures: `cargo xtask bench PART [OPTIONS]`.
 
@@ -27,7 +28,7 @@ use crate::rigs::Build;
 
 const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
                      autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
-                     crash [OPTIONS] | gate [--quick | --tools | --kept COMMIT] | bench PART [OPTIONS]";
+                     crash [OPTIONS] | gate [--quick | --tools [NAME] | --kept COMMIT] | bench PART [OPTIONS]";
 
 fn main() -> ExitCode {
     match run() {
@@ -64,7 +65,8 @@ fn run() -> Result<()> {
         }
         ["gate"] => gate::run(gate::Size::Release),
         ["gate", "--quick"] => gate::run(gate::Size::Quick),
-        ["gate", "--tools"] => gate::tools(),
+        ["gate", "--tools"] => gate::tools(""),
+        ["gate", "--tools", name] => gate::tools(name),
         ["gate", "--kept", commit] => gate::write_kept(commit),
         _ => bail!(USAGE),
     }
