@@ -51,6 +51,8 @@ pub(super) struct Run {
     /// Names it among all runs.
     pub(super) name: String,
     arguments: Vec<String>,
+    /// Folders, in that of the tool, which must be there.
+    folders: Vec<String>,
 }
 
 pub(super) const TOOLS: &[Tool] = &[
@@ -190,6 +192,7 @@ impl Tool {
             Split::Whole => Ok(vec![Run {
                 name: self.name.to_owned(),
                 arguments,
+                folders: Vec::new(),
             }]),
             Split::Shards(parts) => Ok((0..parts)
                 .map(|part| {
@@ -197,15 +200,23 @@ impl Tool {
                     let shard = format!("{part}/{parts}");
                     arguments.splice(1..1, ["--shard".to_owned(), shard]);
                     let name = format!("{}, part {} of {parts}", self.name, part + 1);
-                    Run { name, arguments }
+                    Run {
+                        name,
+                        arguments,
+                        folders: Vec::new(),
+                    }
                 })
                 .collect()),
             Split::Targets => {
-                let targets = fuzz_targets()?;
-                let runs = targets.into_iter().map(|target| {
+                let runs = fuzz_targets()?.into_iter().map(|target| {
                     let name = format!("{}, {target}", self.name);
                     let arguments = [arguments.clone(), fuzz_arguments(&target)].concat();
-                    Run { name, arguments }
+                    let folders = vec![found_inputs(&target)];
+                    Run {
+                        name,
+                        arguments,
+                        folders,
+                    }
                 });
                 Ok(runs.collect())
             }
@@ -217,6 +228,10 @@ impl Tool {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let said = File::create(log).with_context(|| format!("write {}", log.display()))?;
         let folder = root().join(self.folder);
+        for needed in &run.folders {
+            fs::create_dir_all(folder.join(needed))
+                .with_context(|| format!("make {needed} in {}", self.folder))?;
+        }
         let mut command = Command::new(cargo);
         command.args(&run.arguments).current_dir(&folder);
         if folder.ends_with(FUZZ) {
@@ -249,11 +264,16 @@ fn fuzz_targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Where a target keeps what it has found.
+fn found_inputs(target: &str) -> String {
+    format!("fuzz/corpus/{target}")
+}
+
 /// The target, where new inputs go, where they begin, and for how long.
 fn fuzz_arguments(target: &str) -> Vec<String> {
     let arguments = [
         target,
-        &format!("fuzz/corpus/{target}"),
+        &found_inputs(target),
         &format!("corpus/{target}"),
         "--",
         "-max_total_time=60",
