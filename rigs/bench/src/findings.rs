@@ -102,6 +102,18 @@ impl Findings {
             _ => None,
         }
     }
+
+    /// Bytes of memory for each record between the smaller and the larger data set.
+    #[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
+    pub(crate) fn growth(&self) -> Option<f64> {
+        let bytes = |workload| match self.find(workload, "", 1)? {
+            Figure::Bytes(bytes) => Some(*bytes as f64),
+            _ => None,
+        };
+        let grown = bytes(Workload::MemoryLarge)? - bytes(Workload::MemorySmall)?;
+        let records = self.records.checked_sub(SMALL).filter(|more| *more > 0)?;
+        Some(grown / records as f64)
+    }
 }
 
 /// Writes what is known of a subject.
@@ -136,4 +148,41 @@ pub(crate) fn kept(part: &str) -> Result<Vec<Findings>> {
 
 fn folder(part: &str) -> PathBuf {
     Path::new("target/bench").join(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(records: u64, memory: &[(Workload, u64)]) -> Findings {
+        Findings {
+            subject: String::new(),
+            version: String::new(),
+            machine: Machine::default(),
+            records,
+            seconds: 1.0,
+            skipped: None,
+            problems: Vec::new(),
+            points: memory
+                .iter()
+                .map(|(workload, bytes)| Point {
+                    workload: *workload,
+                    face: String::new(),
+                    clients: 1,
+                    figure: Figure::Bytes(*bytes),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn growth_is_of_the_records_between_the_two_sizes() {
+        let memory = [
+            (Workload::MemorySmall, 5_000_000),
+            (Workload::MemoryLarge, 95_000_000),
+        ];
+        assert_eq!(findings(100_000, &memory).growth(), Some(1000.0));
+        assert_eq!(findings(SMALL, &memory).growth(), None);
+        assert_eq!(findings(100_000, &memory[..1]).growth(), None);
+    }
 }

@@ -18,8 +18,6 @@ use crate::{bounds, interrupt};
 pub(crate) const PART: &str = "peers";
 pub(crate) const DISK: &str = "disk";
 pub(crate) const BARE: &str = "bare axum handler";
-/// Named, so that its absence is seen.
-const R_NACOS: &str = "r-nacos";
 /// Body of an answer to a lookup, where none was measured in this run.
 const ANSWER_BYTES: usize = 550;
 
@@ -105,12 +103,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             keep(PART, &bare)?;
             all.push(bare);
         }
-    }
-    if options.wants(R_NACOS, true) {
-        let mut findings = empty(R_NACOS, &plan, &machine);
-        findings.skipped = Some("no client is written for it".into());
-        keep(PART, &findings)?;
-        all.push(findings);
     }
     options.output.tell(PART, &all, &peers_text(&all))
 }

@@ -196,6 +196,10 @@ fn add_sizes(all: &[Findings], add: &mut Add) {
             let bytes = *bytes as f64;
             add(what, Some(30.0 * 1024.0 * 1024.0), Some(bytes), Some(1.0));
         }
+        if let Some(growth) = findings.growth() {
+            let what = format!("memory for one more: 1 KiB to {}", findings.subject);
+            add(what, Some(1024.0), Some(growth), Some(1.0));
+        }
     }
 }
 

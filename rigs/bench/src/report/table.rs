@@ -283,6 +283,7 @@ fn sizes(all: &[Findings]) -> String {
         "after kill -9, s",
         "MiB at 10,000",
         &head,
+        "KiB a record between",
     ]);
     for findings in all {
         let cells = [
@@ -301,6 +302,8 @@ fn sizes(all: &[Findings]) -> String {
             Some(Figure::Bytes(bytes)) => format!("{:.0}", mebibytes(*bytes)),
             _ => NONE.to_owned(),
         }));
+        let growth = findings.growth();
+        row.push(growth.map_or_else(|| NONE.to_owned(), |bytes| format!("{:.2}", bytes / 1024.0)));
         table.row(&row);
     }
     table.0

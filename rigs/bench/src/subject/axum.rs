@@ -31,10 +31,6 @@ impl Subject for Bare {
         "axum of Cargo.lock".into()
     }
 
-    fn lay_out(&self, _folder: &Path) -> Result<()> {
-        Ok(())
-    }
-
     fn command(&self, _folder: &Path, address: SocketAddr) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe().context("find the bench")?);
         command.args(["bare", "--bind", &address.to_string()]);

@@ -3,6 +3,8 @@
 mod axum;
 mod etcd;
 mod harness;
+mod http;
+mod nacos;
 mod nats;
 mod postgres;
 mod process;
@@ -38,7 +40,9 @@ pub(crate) trait Subject {
     ///
     /// # Errors
     /// A tool of the server that fails.
-    fn lay_out(&self, folder: &Path) -> Result<()>;
+    fn lay_out(&self, _folder: &Path) -> Result<()> {
+        Ok(())
+    }
 
     /// The command that serves the folder at the address.
     fn command(&self, folder: &Path, address: SocketAddr) -> Result<Command>;
@@ -70,6 +74,7 @@ pub(crate) fn peers() -> Vec<Box<dyn Subject>> {
         Box::new(postgres::Postgres),
         Box::new(redis::Redis),
         Box::new(nats::Nats),
+        Box::new(nacos::Nacos),
     ]
 }
 
@@ -114,4 +119,11 @@ fn version_of(mut command: Command) -> String {
     let printed = command.output().map(|output| output.stdout);
     let text = String::from_utf8_lossy(&printed.unwrap_or_default()).into_owned();
     text.lines().next().unwrap_or("unknown").to_owned()
+}
+
+/// An answer as an error says it.
+fn shown(answer: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 300;
+    let end = answer.len().min(SHOWN_BYTES);
+    String::from_utf8_lossy(&answer[..end]).into_owned()
 }

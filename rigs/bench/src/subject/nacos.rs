@@ -35,10 +35,6 @@ impl Subject for Nacos {
         version_of(command)
     }
 
-    fn lay_out(&self, _folder: &Path) -> Result<()> {
-        Ok(())
-    }
-
     fn command(&self, folder: &Path, address: SocketAddr) -> Result<Command> {
         // Its ports for gRPC, which its own members use, are taken anew at each start.
         let members = free_address()?;

@@ -35,10 +35,6 @@ impl Subject for Nats {
         version_of(command)
     }
 
-    fn lay_out(&self, _folder: &Path) -> Result<()> {
-        Ok(())
-    }
-
     fn command(&self, folder: &Path, address: SocketAddr) -> Result<Command> {
         let mut command = server();
         command.args(["-js", "-a", "127.0.0.1", "-p", &address.port().to_string()]);

@@ -33,10 +33,6 @@ impl Subject for Redis {
         version_of(command)
     }
 
-    fn lay_out(&self, _folder: &Path) -> Result<()> {
-        Ok(())
-    }
-
     fn command(&self, folder: &Path, address: SocketAddr) -> Result<Command> {
         let mut command = Command::new(PROGRAM);
         command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);

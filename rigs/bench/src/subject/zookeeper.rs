@@ -36,10 +36,6 @@ impl Subject for ZooKeeper {
         version_of(command)
     }
 
-    fn lay_out(&self, _folder: &Path) -> Result<()> {
-        Ok(())
-    }
-
     fn command(&self, folder: &Path, address: SocketAddr) -> Result<Command> {
         let file = folder.join("zoo.cfg");
         let settings = format!(

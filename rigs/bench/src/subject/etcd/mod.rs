@@ -38,10 +38,6 @@ impl Subject for Etcd {
         version_of(command)
     }
 
-    fn lay_out(&self, _folder: &Path) -> Result<()> {
-        Ok(())
-    }
-
     fn command(&self, folder: &Path, address: SocketAddr) -> Result<Command> {
         let clients = format!("http://{address}");
         // Its address for other members, which there are none of, is taken anew at each start.

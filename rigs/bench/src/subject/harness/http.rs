@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{has, shown, tail, write_beats, write_instance};
+use super::super::http::{Head, find};
+use super::super::shown;
+use super::{has, tail, write_beats, write_instance};
 use crate::load::{Dialogue, Heard, Work};
 use crate::record::{NAME_BYTES, Records, write_name};
 
@@ -209,48 +211,6 @@ impl Dialogue for Http {
         let told = self.hear_whole(&head, body, out)?;
         Ok(Some((head.bytes + length, told)))
     }
-}
-
-/// What of an answer's head matters.
-#[derive(Debug, PartialEq, Eq)]
-struct Head {
-    status: u16,
-    /// Bytes of the head itself.
-    bytes: usize,
-    /// None where the body comes in pieces.
-    body_bytes: Option<usize>,
-}
-
-impl Head {
-    fn read(input: &[u8]) -> Result<Option<Self>> {
-        let Some(end) = find(input, b"\r\n\r\n") else {
-            return Ok(None);
-        };
-        let head = &input[..end];
-        let status = head.get(9..12).context("a status line")?;
-        ensure!(
-            head.starts_with(b"HTTP/1.1 "),
-            "expected HTTP/1.1, found {}",
-            shown(head)
-        );
-        let mut body_bytes = None;
-        for line in head.split(|byte| *byte == b'\n') {
-            let name = b"content-length: ";
-            if line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name) {
-                let length = std::str::from_utf8(&line[name.len()..])?.trim();
-                body_bytes = Some(length.parse().context("a content-length")?);
-            }
-        }
-        Ok(Some(Self {
-            status: std::str::from_utf8(status)?.parse().context("a status")?,
-            bytes: end + 4,
-            body_bytes,
-        }))
-    }
-}
-
-fn find(input: &[u8], part: &[u8]) -> Option<usize> {
-    input.windows(part.len()).position(|window| window == part)
 }
 
 fn name(number: u64) -> [u8; NAME_BYTES] {

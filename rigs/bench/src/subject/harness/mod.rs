@@ -39,10 +39,6 @@ impl Subject for Harness {
         version_of(command)
     }
 
-    fn lay_out(&self, _folder: &Path) -> Result<()> {
-        Ok(())
-    }
-
     fn command(&self, folder: &Path, address: SocketAddr) -> Result<Command> {
         let mut command = Command::new(std::path::absolute(PROGRAM)?);
         command.args(["daemon", "start", "--log-level", "error"]);
@@ -97,11 +93,4 @@ fn has(text: &[u8], part: &[u8]) -> bool {
 fn tail(text: &[u8]) -> &[u8] {
     const TAIL_BYTES: usize = 400;
     &text[text.len().saturating_sub(TAIL_BYTES)..]
-}
-
-/// An answer as an error says it.
-fn shown(answer: &[u8]) -> String {
-    const SHOWN_BYTES: usize = 300;
-    let end = answer.len().min(SHOWN_BYTES);
-    String::from_utf8_lossy(&answer[..end]).into_owned()
 }

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::super::shown;
 use super::http::revision;
-use super::{BEATS_AT_ONCE, shown, tail, write_beats, write_instance};
+use super::{BEATS_AT_ONCE, tail, write_beats, write_instance};
 use crate::load::{Dialogue, Heard, Work};
 use crate::record::{NAME_BYTES, Records, write_name, write_number};
 
