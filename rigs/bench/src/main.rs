@@ -26,6 +26,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+/// As the binary's: what is counted in this process is what the daemon takes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the registry: side by side, beside its peers, and in instructions.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
