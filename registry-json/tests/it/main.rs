@@ -156,6 +156,8 @@ fn snapshot_of_another_store_is_found() {
         let path = folder.path().join("registry.json");
         let store = open(&path);
         fill(&store, 3);
+        // A compaction writes a snapshot first.
+        block_on(store.compact(Revision(2))).unwrap();
         block_on(store.close()).unwrap();
         path
     });
