@@ -4,7 +4,7 @@ mod cli;
 
 use std::process::ExitCode;
 
-/// A commit allocates some hundred times, on one thread, and frees on others.
+/// A commit allocates much on one thread, and frees it on others.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -18,8 +18,8 @@ const TEXT_BYTES_MAX: usize = 1024;
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// What was looked up last at each place. A record has one place.
-#[derive(Debug)]
-pub(crate) struct LookedUp(Places<Box<Text>>);
+#[derive(Debug, Default)]
+pub(crate) struct LookedUp(Places<Box<Text>, PLACES>);
 
 #[derive(Debug)]
 struct Text {
@@ -32,12 +32,6 @@ struct Text {
 impl Text {
     fn is_of(&self, service: &Arc<Service>) -> bool {
         self.service.as_ptr() == Arc::as_ptr(service) && self.confirmed_at == service.confirmed_at()
-    }
-}
-
-impl Default for LookedUp {
-    fn default() -> Self {
-        Self(Places::new(PLACES))
     }
 }
 

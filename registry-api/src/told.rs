@@ -76,14 +76,8 @@ impl Told {
 }
 
 /// The last commits of one registry, rendered. Of those that share a place the latest is kept.
-#[derive(Debug)]
-pub(crate) struct Kept(Places<Arc<Told>>);
-
-impl Default for Kept {
-    fn default() -> Self {
-        Self(Places::new(COMMITS_KEPT))
-    }
-}
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Places<Arc<Told>, COMMITS_KEPT>);
 
 impl Kept {
     /// What a commit tells: one evaluation and one serialisation, however many ask.

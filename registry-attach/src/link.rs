@@ -354,13 +354,12 @@ mod tests {
     fn is_given_up(steps: u32, step: Duration, between: Between) -> bool {
         block_on(async {
             let clock = Arc::new(ManualClock::at(Timestamp::from_nanos(0)));
-            let (stream, owner) = UnixStream::pair().unwrap();
+            let (stream, mut owner) = UnixStream::pair().unwrap();
             let line = Link::line(
                 Async::new(stream).unwrap(),
                 Arc::clone(&clock) as _,
                 Revision(0),
             );
-            let mut owner = owner;
             let mut running = std::pin::pin!(line.run());
             let mut asking = std::pin::pin!(line.link().ask(&Request::Head));
             for _ in 0..steps {

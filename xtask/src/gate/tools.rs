@@ -23,6 +23,7 @@ pub(super) struct Tool {
     arguments: &'static [&'static str],
     /// The folder of the workspace that it runs in.
     folder: &'static str,
+    environment: &'static [(&'static str, &'static str)],
     split: Split,
     /// What is in the line that sums a run up.
     sum: &'static str,
@@ -60,6 +61,7 @@ pub(super) const TOOLS: &[Tool] = &[
         name: "dependencies",
         arguments: &["deny", "check", "bans", "licenses", "sources"],
         folder: ".",
+        environment: &[],
         split: Split::Whole,
         sum: "bans ",
         good: Good::Success,
@@ -68,6 +70,7 @@ pub(super) const TOOLS: &[Tool] = &[
         name: "WebSocket cases of Autobahn",
         arguments: &["xtask", "autobahn", "--all"],
         folder: ".",
+        environment: &[],
         split: Split::Whole,
         sum: " cases: ",
         good: Good::Success,
@@ -77,6 +80,8 @@ pub(super) const TOOLS: &[Tool] = &[
         // The sanitizers need another compiler, and no crate has unsafe code of its own.
         arguments: &["fuzz", "run", "-s", "none"],
         folder: FUZZ,
+        // libFuzzer counts with flags that a stable compiler does not offer otherwise.
+        environment: &[("RUSTC_BOOTSTRAP", "1")],
         split: Split::Targets,
         sum: "Done ",
         good: Good::Success,
@@ -118,6 +123,7 @@ pub(super) const TOOLS: &[Tool] = &[
             "Stdout",
         ],
         folder: ".",
+        environment: &[],
         split: Split::Whole,
         sum: "% coverage",
         good: Good::Success,
@@ -141,6 +147,7 @@ pub(super) const TOOLS: &[Tool] = &[
             "it",
         ],
         folder: ".",
+        environment: &[],
         split: Split::Shards(8),
         sum: " mutants tested",
         good: Good::NoneMissed,
@@ -165,6 +172,7 @@ pub(super) const TOOLS: &[Tool] = &[
             "lease",
         ],
         folder: ".",
+        environment: &[],
         split: Split::Shards(16),
         sum: " mutants tested",
         good: Good::NoneMissed,
@@ -234,10 +242,7 @@ impl Tool {
         }
         let mut command = Command::new(cargo);
         command.args(&run.arguments).current_dir(&folder);
-        if folder.ends_with(FUZZ) {
-            // libFuzzer counts with flags that a stable compiler does not offer otherwise.
-            command.env("RUSTC_BOOTSTRAP", "1");
-        }
+        command.envs(self.environment.iter().copied());
         let status = command
             .stdout(said.try_clone()?)
             .stderr(said)
@@ -250,7 +255,14 @@ impl Tool {
         );
         let said = fs::read_to_string(log)?;
         let sum = said.lines().rfind(|line| line.contains(self.sum));
-        Ok(sum.unwrap_or_default().trim().to_owned())
+        let sum = sum.with_context(|| {
+            format!(
+                "expected a line with {:?} in {}, found none",
+                self.sum,
+                log.display()
+            )
+        })?;
+        Ok(sum.trim().to_owned())
     }
 }
 
@@ -285,7 +297,15 @@ fn fuzz_arguments(target: &str) -> Vec<String> {
 }
 
 /// Runs the tools whose names begin so, and answers what went wrong. One that is missing is a problem like any other.
+///
+/// # Errors
+/// No name begins so.
 pub(super) fn run(kept: &Kept, prefix: &str) -> Result<Vec<String>> {
+    let names = TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>();
+    ensure!(
+        names.iter().any(|name| name.starts_with(prefix)),
+        "expected the beginning of one of {names:?}, found {prefix:?}"
+    );
     let mut problems = Vec::new();
     for tool in TOOLS.iter().filter(|tool| tool.name.starts_with(prefix)) {
         for run in tool.runs()? {
