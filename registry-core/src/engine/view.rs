@@ -1,5 +1,7 @@
 //! The view: what readers see.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap};
@@ -27,7 +29,7 @@ pub struct View {
     services: OrdMap<Name, Arc<Service>>,
     /// The same services: of a million, the order reaches one by some twenty names that are compared in places of
     /// memory that are far apart, the hash by one.
-    by_name: HashMap<Name, Arc<Service>>,
+    by_name: HashMap<ByName, ()>,
     dependents: Dependents,
     /// Instances by service. A service without instances is not here.
     instances: OrdMap<Name, Instances>,
@@ -97,6 +99,31 @@ impl Service {
     }
 }
 
+/// A service as the key of itself: a node of a map that has it once is half as large, and half as many counts move when
+/// a commit copies the node.
+#[derive(Debug, Clone)]
+struct ByName(Arc<Service>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for ByName {}
+
 impl View {
     /// The last commit it reflects.
     pub fn revision(&self) -> Revision {
@@ -125,7 +152,7 @@ impl View {
 
     /// The service of that name. Constant, no allocation.
     pub fn get(&self, name: &str) -> Option<&Arc<Service>> {
-        self.by_name.get(name)
+        self.by_name.get_key_value(name).map(|(found, ())| &found.0)
     }
 
     /// Services in the byte order of their names, those after a name where one is given.
@@ -358,15 +385,12 @@ impl View {
     fn put_service(&mut self, name: &Name, record: Versioned) {
         let known = self.get(name).map(|known| &**known);
         let service = Arc::new(Service::new(name.clone(), record, known));
-        self.services.insert(name.clone(), Arc::clone(&service));
-        let before = self.by_name.insert(name.clone(), Arc::clone(&service));
-        let old = before
-            .as_deref()
-            .map_or(&[][..], |service| &service.entry().depends_on);
-        let new = &service.entry().depends_on;
-        if old != new {
+        let depended = known.map_or(&[][..], |known| &known.entry().depends_on);
+        if depended != service.entry().depends_on {
             self.dependents.forget();
         }
+        self.services.insert(name.clone(), Arc::clone(&service));
+        self.by_name.insert(ByName(service), ());
     }
 
     fn remove(&mut self, key: &Key) {
@@ -398,10 +422,11 @@ impl View {
 
     fn remove_service(&mut self, name: &Name) {
         self.services.remove(name);
-        let removed = self.by_name.remove(name);
-        if removed.is_some_and(|service| !service.entry().depends_on.is_empty()) {
+        let known = self.get(name);
+        if known.is_some_and(|service| !service.entry().depends_on.is_empty()) {
             self.dependents.forget();
         }
+        self.by_name.remove(name.as_str());
     }
 
     /// The change that putting or deleting would be, as of this view.
