@@ -146,10 +146,10 @@ impl Subscription {
         }
     }
 
-    fn message(&self, event: &str, complete: bool, data: SharedJson) -> EventMessage {
+    fn message(&self, event: &'static str, complete: bool, data: SharedJson) -> EventMessage {
         EventMessage {
             message_type: EventType::Event,
-            event: event.to_owned(),
+            event: event.into(),
             subscription: self.id.clone(),
             complete,
             data,

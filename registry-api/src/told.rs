@@ -38,6 +38,13 @@ impl AsRef<[u8]> for SharedJson {
     }
 }
 
+/// The same text.
+impl PartialEq for SharedJson {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
 impl Serialize for SharedJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)

@@ -1,5 +1,6 @@
 //! Watches over HTTP: server-sent events, and polls that wait.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -127,7 +128,7 @@ async fn check_place(shared: &Shared, after: Option<Revision>) -> Result<(), Err
 
 #[derive(Serialize)]
 struct Told {
-    event: String,
+    event: Cow<'static, str>,
     data: SharedJson,
 }
 

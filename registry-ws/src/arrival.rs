@@ -46,6 +46,11 @@ impl Arrival {
         }
     }
 
+    /// Says that the stream is to be polled, whether it wakes or not.
+    pub(crate) fn mark(&self) {
+        self.mark.is_set.store(true, Ordering::Release);
+    }
+
     /// Polls the stream, where it may have something.
     pub(crate) fn poll_next<S>(&self, stream: &mut S, cx: &mut Context<'_>) -> Poll<Option<S::Item>>
     where
@@ -59,7 +64,7 @@ impl Arrival {
         let polled = Pin::new(stream).poll_next(&mut Context::from_waker(&self.waker));
         if polled.is_ready() {
             // There may be more, of which nobody will be told again.
-            self.mark.is_set.store(true, Ordering::Release);
+            self.mark();
         }
         polled
     }

@@ -9,8 +9,7 @@ use futures_lite::future::{self, poll_fn, poll_once};
 use futures_lite::stream::{OnceFuture, once_future};
 use futures_lite::{AsyncRead, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use registry_api::{Caller, ErrorCode, Peer, parse_request};
-use serde::Serialize;
+use registry_api::{Caller, ErrorCode, ErrorInfo, EventMessage, Peer, parse_request};
 
 use crate::arrival::Arrival;
 use crate::config::WsConfig;
@@ -135,10 +134,14 @@ struct Connection<'a, S> {
     /// Looked at only when it was woken: all connections listen to the one event, and would wait for its lock.
     closing: OnceFuture<EventListener>,
     closing_arrival: Arrival,
+    /// The same for subscriptions, of which each looks at the feed.
+    told_arrival: Arrival,
     /// Whether nothing came since the last ping.
     is_silent: bool,
     /// Whether a frame goes before an output that is ready, too: they take turns, so that neither starves the other.
     is_turn_of_frames: bool,
+    /// Whether an event goes before an answer that is ready, too.
+    is_turn_of_events: bool,
     /// Frames that may still be taken, where the face is closing.
     last_frames: Option<usize>,
 }
@@ -147,6 +150,7 @@ struct Connection<'a, S> {
 enum Next {
     Frame(Option<Result<Message, ConnectionEnd>>),
     Output(Output),
+    Told(Result<EventMessage, (String, ErrorInfo)>),
     Ping,
     /// Everything was answered, and the face is closing.
     Closed,
@@ -170,8 +174,10 @@ where
             ping: Timer::interval(config.ping_interval),
             closing: once_future(shared.listen_for_closing()),
             closing_arrival: Arrival::new(),
+            told_arrival: Arrival::new(),
             is_silent: false,
             is_turn_of_frames: false,
+            is_turn_of_events: false,
             last_frames: None,
         }
     }
@@ -192,7 +198,14 @@ where
                 }
                 Next::Output(output) => {
                     self.is_turn_of_frames = true;
-                    self.give(output).await?;
+                    self.is_turn_of_events = true;
+                    self.session.finish();
+                    self.answer(output).await?;
+                }
+                Next::Told(told) => {
+                    self.is_turn_of_frames = true;
+                    self.is_turn_of_events = false;
+                    self.tell(told).await?;
                 }
                 Next::Closing => {
                     self.session.end_subscriptions();
@@ -239,19 +252,34 @@ where
             ping,
             closing,
             closing_arrival,
+            told_arrival,
             is_turn_of_frames,
+            is_turn_of_events,
             last_frames,
             ..
         } = self;
-        let work = &mut session.work;
+        let Session {
+            work,
+            subscriptions,
+            ..
+        } = session;
+        let answer = async {
+            match work.next().await {
+                Some(output) => Next::Output(output),
+                None => future::pending().await,
+            }
+        };
+        let event = async {
+            match poll_fn(|cx| told_arrival.poll_next(subscriptions, cx)).await {
+                Some(told) => Next::Told(told),
+                None => future::pending().await,
+            }
+        };
         let output = async {
-            loop {
-                match work.next().await {
-                    Some(Some(output)) => return Next::Output(output),
-                    // A subscription that was ended.
-                    Some(None) => {}
-                    None => future::pending().await,
-                }
+            if *is_turn_of_events {
+                future::or(event, answer).await
+            } else {
+                future::or(answer, event).await
             }
         };
         let frame = async {
@@ -295,7 +323,7 @@ where
                     ErrorCode::BadRequest,
                     "expected text, found binary data",
                 );
-                self.send_json(&refusal).await?;
+                self.send(refusal.to_text()).await?;
                 return Ok(true);
             }
             _ => return Ok(true),
@@ -304,7 +332,7 @@ where
             Ok(request) => request,
             Err((id, message)) => {
                 let refusal = self.session.refusal(id, ErrorCode::BadRequest, message);
-                self.send_json(&refusal).await?;
+                self.send(refusal.to_text()).await?;
                 return Ok(true);
             }
         };
@@ -313,55 +341,48 @@ where
             let refusal = self
                 .session
                 .refusal(Some(request.id), ErrorCode::RateLimited, message);
-            self.send_json(&refusal).await?;
+            self.send(refusal.to_text()).await?;
             return Ok(true);
         }
         if let Some(output) = self.session.request(request).await {
-            self.tell(output).await?;
+            self.answer(output).await?;
         }
         Ok(true)
     }
 
-    /// Tells what a piece of work came to.
-    async fn give(&mut self, output: Output) -> Result<(), ConnectionEnd> {
-        if self.session.finish(&output) {
-            self.tell(output).await?;
-        }
-        Ok(())
-    }
-
-    async fn tell(&mut self, output: Output) -> Result<(), ConnectionEnd> {
+    /// Tells what a request came to.
+    async fn answer(&mut self, output: Output) -> Result<(), ConnectionEnd> {
         match output {
-            Output::Response(response) => self.send_json(&response).await,
+            Output::Response(response) => self.send(response.to_text()).await,
             Output::NotSubscribed(response, name) => {
                 self.session.forget(&name);
-                self.send_json(&response).await
+                self.send(response.to_text()).await
             }
             Output::Subscribed(response, subscription) => {
-                self.send_json(&response).await?;
+                self.send(response.to_text()).await?;
                 self.session.follow(subscription);
+                self.told_arrival.mark();
                 Ok(())
-            }
-            Output::Told(message, subscription) => {
-                self.send_json(&message).await?;
-                self.session.follow(subscription);
-                Ok(())
-            }
-            Output::Ended { error: None, .. } => Ok(()),
-            Output::Ended {
-                subscription,
-                error: Some(error),
-            } => {
-                tracing::warn!(subscription, error = error.message, "a subscription failed");
-                let refusal = self.session.refusal(None, error.code, error.message);
-                self.send_json(&refusal).await
             }
         }
     }
 
-    async fn send_json(&mut self, message: &impl Serialize) -> Result<(), ConnectionEnd> {
-        let text =
-            serde_json::to_string(message).expect("messages have string keys and no failing parts");
+    /// Tells an event, or why a subscription ended.
+    async fn tell(
+        &mut self,
+        told: Result<EventMessage, (String, ErrorInfo)>,
+    ) -> Result<(), ConnectionEnd> {
+        match told {
+            Ok(message) => self.send(message.to_text()).await,
+            Err((subscription, error)) => {
+                tracing::warn!(subscription, error = error.message, "a subscription failed");
+                let refusal = self.session.refusal(None, error.code, error.message);
+                self.send(refusal.to_text()).await
+            }
+        }
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), ConnectionEnd> {
         self.socket.feed(Message::text(text)).await
     }
 }

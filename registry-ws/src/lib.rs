@@ -22,6 +22,7 @@ mod handshake;
 mod server;
 mod session;
 mod socket;
+mod subscriptions;
 
 pub use config::WsConfig;
 pub use connection::ConnectionHandler;

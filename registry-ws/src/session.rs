@@ -1,20 +1,20 @@
 //! What one connection asked for: requests under way, subscriptions.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_lite::future::poll_once;
-use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
 use registry_api::{
-    Api, Caller, ErrorCode, ErrorInfo, EventMessage, Request, Response, SubscribeParams,
-    Subscription, UnsubscribeParams, parse_strict,
+    Api, Caller, ErrorCode, ErrorInfo, Request, Response, SubscribeParams, Subscription,
+    UnsubscribeParams, parse_strict,
 };
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Something that a connection sends.
+use crate::subscriptions::Subscriptions;
+
+/// What a request came to.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// An answer.
@@ -23,16 +23,9 @@ pub(crate) enum Output {
     Subscribed(Response, Box<Subscription>),
     /// A refusal instead of the subscription of that name.
     NotSubscribed(Response, String),
-    /// What a subscription tells, with the subscription, which goes on.
-    Told(EventMessage, Box<Subscription>),
-    /// A subscription that ended.
-    Ended {
-        subscription: String,
-        error: Option<ErrorInfo>,
-    },
 }
 
-type Work = Pin<Box<dyn Future<Output = Option<Output>> + Send>>;
+type Work = Pin<Box<dyn Future<Output = Output> + Send>>;
 
 /// Requests and subscriptions of one connection.
 pub(crate) struct Session {
@@ -42,7 +35,7 @@ pub(crate) struct Session {
     subscriptions_max: usize,
     pub(crate) work: FuturesUnordered<Work>,
     requests_in_flight: usize,
-    subscriptions: BTreeMap<String, AbortHandle>,
+    pub(crate) subscriptions: Subscriptions,
     subscriptions_made: u64,
     is_ending: bool,
 }
@@ -55,7 +48,7 @@ impl Session {
             subscriptions_max,
             work: FuturesUnordered::new(),
             requests_in_flight: 0,
-            subscriptions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
             subscriptions_made: 0,
             is_ending: false,
         }
@@ -98,7 +91,7 @@ impl Session {
                     Response::refusal(Some(id), error, api.registry().stale_view().revision())
                 }
             };
-            Some(Output::Response(response))
+            Output::Response(response)
         };
         self.start(Box::pin(work)).await
     }
@@ -106,7 +99,7 @@ impl Session {
     /// Polls once at once, so that a write is in the queue before the next request is read.
     async fn start(&mut self, mut work: Work) -> Option<Output> {
         if let Some(output) = poll_once(&mut work).await {
-            return output;
+            return Some(output);
         }
         self.requests_in_flight += 1;
         self.work.push(work);
@@ -140,9 +133,7 @@ impl Session {
         }
         self.subscriptions_made += 1;
         let name = self.subscriptions_made.to_string();
-        // It holds its place while it begins.
-        self.subscriptions
-            .insert(name.clone(), AbortHandle::new_pair().0);
+        self.subscriptions.begin(name.clone());
         let api = Arc::clone(&self.api);
         let work = async move {
             let revision = |api: &Api| api.registry().stale_view().revision();
@@ -151,13 +142,13 @@ impl Session {
                 Ok(subscription) => subscription,
                 Err(error) => {
                     let refusal = Response::refusal(Some(id), error, revision(&api));
-                    return Some(Output::NotSubscribed(refusal, name));
+                    return Output::NotSubscribed(refusal, name);
                 }
             };
             let data =
                 serde_json::json!({ "subscription": name, "revision": subscription.position() });
             let response = Response::answer(id, json(&data), subscription.position());
-            Some(Output::Subscribed(response, Box::new(subscription)))
+            Output::Subscribed(response, Box::new(subscription))
         };
         self.start(Box::pin(work)).await
     }
@@ -172,17 +163,15 @@ impl Session {
             }
         };
         let ended: Vec<String> = match wanted {
-            None => self.subscriptions.keys().cloned().collect(),
-            Some(name) if self.subscriptions.contains_key(&name) => vec![name],
+            None => self.subscriptions.names(),
+            Some(name) if self.subscriptions.has(&name) => vec![name],
             Some(name) => {
                 let message = format!("there is no subscription {name:?}");
                 return self.refusal(id, ErrorCode::NotFound, message);
             }
         };
         for name in &ended {
-            if let Some(handle) = self.subscriptions.remove(name) {
-                handle.abort();
-            }
+            self.subscriptions.end(name);
         }
         let revision = self.api.registry().stale_view().revision();
         Response::answer(
@@ -192,56 +181,27 @@ impl Session {
         )
     }
 
-    /// Takes note that a piece of work is done, and answers whether its output is still wanted.
-    pub(crate) fn finish(&mut self, output: &Output) -> bool {
-        match output {
-            Output::Response(_) | Output::Subscribed(..) | Output::NotSubscribed(..) => {
-                self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
-                true
-            }
-            Output::Told(_, subscription) => self.subscriptions.contains_key(subscription.id()),
-            Output::Ended { subscription, .. } => self.subscriptions.remove(subscription).is_some(),
-        }
+    /// Takes note that a request is answered that was under way.
+    pub(crate) fn finish(&mut self) {
+        self.requests_in_flight = self.requests_in_flight.saturating_sub(1);
     }
 
     /// Frees the place of a subscription that did not begin.
     pub(crate) fn forget(&mut self, name: &str) {
-        self.subscriptions.remove(name);
+        self.subscriptions.end(name);
     }
 
     /// Ends every subscription, those that are about to begin too. Requests are still answered.
     pub(crate) fn end_subscriptions(&mut self) {
         self.is_ending = true;
-        let ended = std::mem::take(&mut self.subscriptions);
-        ended.values().for_each(AbortHandle::abort);
+        self.subscriptions = Subscriptions::default();
     }
 
-    /// Waits for what a subscription tells next.
-    pub(crate) fn follow(&mut self, mut subscription: Box<Subscription>) {
-        if self.is_ending {
-            return;
+    /// Tells from now on what a subscription tells, unless it was ended while it began.
+    pub(crate) fn follow(&mut self, subscription: Box<Subscription>) {
+        if !self.is_ending {
+            self.subscriptions.follow(subscription);
         }
-        let name = subscription.id().to_owned();
-        // It may have been ended while it began or while its last message was sent.
-        let Some(handle) = self.subscriptions.get_mut(&name) else {
-            return;
-        };
-        let next = async move {
-            match subscription.next().await {
-                Ok(Some(message)) => Output::Told(message, subscription),
-                Ok(None) => Output::Ended {
-                    subscription: subscription.id().to_owned(),
-                    error: None,
-                },
-                Err(error) => Output::Ended {
-                    subscription: subscription.id().to_owned(),
-                    error: Some(error),
-                },
-            }
-        };
-        let (next, abort) = abortable(next);
-        *handle = abort;
-        self.work.push(Box::pin(async move { next.await.ok() }));
     }
 }
 

@@ -214,7 +214,7 @@ async fn follow(
             .subscribe(&json!({ "resume_after": *position }))
             .await?;
         while let Some(event) = client.event().await? {
-            if matches!(event.event.as_str(), "lagged" | "compacted") {
+            if matches!(&*event.event, "lagged" | "compacted") {
                 // The log tells whether the past is gone.
                 break;
             }

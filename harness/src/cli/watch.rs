@@ -108,7 +108,7 @@ async fn follow(
     while let Some(event) = client.event().await? {
         let data: Value = serde_json::from_str(event.data.get())?;
         let revision = data["revision"].as_u64().unwrap_or_default();
-        let ends = matches!(event.event.as_str(), "lagged" | "compacted");
+        let ends = matches!(&*event.event, "lagged" | "compacted");
         if position.take(&event, revision) {
             print(format, &event, &data)?;
         }
