@@ -85,7 +85,7 @@ async fn run(settings: &Settings) -> Result<(), Failure> {
         Arc::new(SystemClock::new()),
     )
     .await?;
-    let driver = std::thread::spawn(|| future::block_on(driver.run()));
+    let driver = std::thread::spawn(|| driver.run_blocking());
     let names: Vec<(String, String)> = (0..settings.leases)
         .map(|number| {
             (

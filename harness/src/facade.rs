@@ -123,7 +123,7 @@ impl Registry {
     pub fn run(store: Arc<dyn RegistryStore>) -> Result<Self, Error> {
         let loading = load(store);
         let (engine, driver) = block_on(loading)?;
-        let thread = run_on_thread("harness-driver", async move { driver.run().await })?;
+        let thread = run_on_thread("harness-driver", || driver.run_blocking())?;
         Ok(Self::running(engine, vec![thread]))
     }
 
@@ -138,10 +138,10 @@ impl Registry {
     /// As [`with_persistence`](Self::with_persistence).
     pub fn share(location: &Location, claim: Claim, options: &OpenOptions) -> Result<Self, Error> {
         let Opened { store, beside, .. } = block_on(location.share(claim, options))?;
-        let serving = run_on_thread("harness-attach", async move { beside.run().await })?;
+        let serving = run_on_thread("harness-attach", || block_on(beside.run()))?;
         // A store that cannot be loaded is dropped here, and its service ends with it.
         let (engine, driver) = block_on(load(store))?;
-        let driving = run_on_thread("harness-driver", async move { driver.run().await })?;
+        let driving = run_on_thread("harness-driver", || driver.run_blocking())?;
         Ok(Self::running(engine, vec![driving, serving]))
     }
 
@@ -229,10 +229,10 @@ async fn load(
 
 fn run_on_thread<E: std::error::Error>(
     name: &str,
-    work: impl Future<Output = Result<(), E>> + Send + 'static,
+    work: impl FnOnce() -> Result<(), E> + Send + 'static,
 ) -> Result<JoinHandle<()>, std::io::Error> {
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Err(error) = block_on(work) {
+        if let Err(error) = work() {
             tracing::error!(%error, "the registry ended");
         }
     })

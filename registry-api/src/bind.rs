@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
+use async_channel::{Receiver, Sender, TrySendError};
 use async_io::{Async, Timer};
 use futures_lite::future;
 use futures_util::StreamExt as _;
@@ -23,6 +23,8 @@ use crate::peer::Peer;
 
 /// Leases that may be bound at a time.
 const BINDINGS_MAX: usize = 65_536;
+/// Orders that may wait for whoever watches over the leases. All places take memory from the beginning.
+const ORDERS_MAX: usize = 1024;
 /// A bound lease is renewed this many times within its TTL.
 const RENEWALS: u32 = 3;
 
@@ -160,7 +162,7 @@ impl Binder {
     /// Binds the lease of an instance to a life, or to none.
     ///
     /// # Errors
-    /// `LimitExceeded` where as many are bound as may be, `Unsupported` where nobody watches over them.
+    /// `LimitExceeded` where as many are bound, or about to be, as may be, `Unsupported` where nobody watches over them.
     pub(crate) fn bind(
         &self,
         instance: &Instance,
@@ -188,10 +190,16 @@ impl Binder {
             life,
             binding,
         };
-        if self.orders.try_send(order).is_err() {
-            let message = "params: bind: nobody watches over bound leases here";
-            return Err(ErrorInfo::new(ErrorCode::Unsupported, message, now));
-        }
+        self.orders.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                let message = format!("params: bind: {ORDERS_MAX} leases are about to be bound");
+                ErrorInfo::new(ErrorCode::LimitExceeded, message, now)
+            }
+            TrySendError::Closed(_) => {
+                let message = "params: bind: nobody watches over bound leases here";
+                ErrorInfo::new(ErrorCode::Unsupported, message, now)
+            }
+        })?;
         by_instance.insert(names, binding);
         Ok(())
     }
@@ -207,7 +215,7 @@ pub struct Bindings {
 
 impl Bindings {
     pub(crate) fn new(registry: Registry) -> (Binder, Self) {
-        let (sender, orders) = async_channel::bounded(BINDINGS_MAX);
+        let (sender, orders) = async_channel::bounded(ORDERS_MAX);
         let latest = Arc::<Latest>::default();
         let binder = Binder {
             orders: sender,

@@ -1,12 +1,23 @@
 //! The one hop from async code to a blocking engine.
 
+use std::cell::Cell;
+use std::future::Future;
+
+use futures_lite::future::block_on;
+
 use crate::error::{ErrorKind, StoreError};
 use crate::store::Result;
 
+thread_local! {
+    /// Whether this thread has nothing to do but what it is blocked on.
+    static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs a blocking call of an engine on a thread that may block, on any runtime.
 ///
-/// A hop costs some 10 microseconds, so a backend hops once for each call of the store, and never for each record. A
-/// panic of the engine is answered as [`ErrorKind::Corrupted`]: sled panics on damaged files.
+/// A hop costs some 10 microseconds, so a backend hops once for each call of the store, and never for each record; on a
+/// thread that a driver has to itself ([`Driver::run_blocking`](crate::engine::Driver::run_blocking)) the call is made
+/// where it is. A panic of the engine is answered as [`ErrorKind::Corrupted`]: sled panics on damaged files.
 ///
 /// # Errors
 /// Those of the call.
@@ -15,7 +26,22 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
+    if MAY_BLOCK.get() {
+        return contain(backend, call);
+    }
     blocking::unblock(move || contain(backend, call)).await
+}
+
+/// Runs a future to its end on this thread, on which engines are called where it calls them.
+pub(crate) fn block_on_alone<T>(future: impl Future<Output = T>) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            MAY_BLOCK.set(self.0);
+        }
+    }
+    let _restore = Restore(MAY_BLOCK.replace(true));
+    block_on(future)
 }
 
 /// Runs a call of an engine and answers its panic as an error.
@@ -34,4 +60,30 @@ pub fn contain<T>(backend: &'static str, call: impl FnOnce() -> Result<T>) -> Re
         );
         Err(StoreError::new(ErrorKind::Corrupted, backend, detail))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn call_is_made_on_a_thread_that_may_block() {
+        let here = thread::current().id();
+        let made = || offload("test", || Ok(thread::current().id()));
+        assert_ne!(block_on(made()).unwrap(), here);
+        assert_eq!(block_on_alone(made()).unwrap(), here);
+        assert_ne!(block_on(made()).unwrap(), here);
+    }
+
+    #[test]
+    fn panic_of_a_call_is_an_error_on_either_thread() {
+        let panicking = || offload("test", || -> Result<()> { panic!("torn page") });
+        for answer in [block_on(panicking()), block_on_alone(panicking())] {
+            let error = answer.unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::Corrupted), "{error}");
+            assert!(error.to_string().contains("torn page"), "{error}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use harness::backends::{Backend, OpenOptions};
-use harness::core::engine::{self, Driver};
+use harness::core::engine::{self, Driver, RegistryError};
 use harness::core::{OpenMode, Result as StoreResult, SystemClock};
 use harness::settings::Settings;
 use harness::store::{Claim, Location, Opened, Source, adopt};
@@ -19,6 +19,7 @@ use registry_ws::{WsConfig, WsServer};
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
@@ -96,7 +97,7 @@ async fn start(settings: &Settings) -> Result<()> {
     }
     let location = place(settings)?;
     let (registry, driver, sharing) = open(settings, &location).await?;
-    let driving = tokio::spawn(driver.run());
+    let driving = drive(driver)?;
     let (api, bindings) = Api::with_bindings(registry.clone());
     tokio::spawn(bindings.run());
     let ws = WsServer::new(api, ws);
@@ -137,6 +138,17 @@ async fn start(settings: &Settings) -> Result<()> {
     sharing.await.context("what serves the store panicked")??;
     tracing::info!("ended: the store is closed");
     Ok(())
+}
+
+/// Runs the driver on a thread of its own, and answers how it ended: nothing where it panicked.
+fn drive(driver: Driver) -> Result<oneshot::Receiver<Result<(), RegistryError>>> {
+    let (ended, driving) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("harness-driver".to_owned());
+    thread
+        // Nobody waits for it any more where the daemon itself failed.
+        .spawn(move || drop(ended.send(driver.run_blocking())))
+        .context("start the driver's thread")?;
+    Ok(driving)
 }
 
 /// Has as many files open as the process may. Each connection is one, and the limit that shells set is lower than

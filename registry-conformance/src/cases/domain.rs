@@ -60,7 +60,7 @@ fn with_registry_and_clock<T>(
     let opened = Registry::open(Arc::clone(store), config, Arc::clone(&clock) as _);
     let (registry, driver) = block_on(opened)?;
     thread::scope(|scope| {
-        let driver = scope.spawn(|| block_on(driver.run()));
+        let driver = scope.spawn(|| driver.run_blocking());
         // Closed also where the work panics, so that the driver ends.
         let closing = Closing(registry);
         let done = work(&closing.0, &clock)?;

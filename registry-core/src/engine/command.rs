@@ -343,7 +343,7 @@ impl Command {
         };
         let cause = Cause {
             actor,
-            action: action.as_str().to_owned(),
+            action: action.as_str().into(),
             reason,
             time,
         };
@@ -352,7 +352,7 @@ impl Command {
             cause: Arc::new(cause),
             id,
             is_named: idempotency_key.is_some(),
-            keeper: Arc::from(""),
+            keeper: Arc::default(),
         }
     }
 }

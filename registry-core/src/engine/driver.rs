@@ -21,6 +21,7 @@ use crate::capability::Writers;
 use crate::error::{ErrorKind, StoreError};
 use crate::limits::CHANGES_PAGE_MAX;
 use crate::log::Commit;
+use crate::offload::block_on_alone;
 use crate::revision::Revision;
 use crate::store::{ChangesRequest, Result as StoreResult};
 use crate::transaction::{Outcome, Transaction};
@@ -37,13 +38,13 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Driver {
     shared: Arc<Shared>,
-    commands: Receiver<CommandJob>,
+    commands: Receiver<BoxedJob>,
     compactions: Receiver<CompactJob>,
     group_commands_max: usize,
     /// Jobs that were taken from the queue and have to wait for the next group.
-    left_over: VecDeque<CommandJob>,
+    left_over: VecDeque<BoxedJob>,
     /// What the driver itself has to do about leases.
-    own: VecDeque<CommandJob>,
+    own: VecDeque<BoxedJob>,
     leases: LeaseBook,
     /// Until when the log of others is left alone, by the monotonic clock.
     follows_from: Duration,
@@ -57,6 +58,9 @@ pub(super) struct CommandJob {
     /// Whether the driver asks itself.
     pub(super) is_own: bool,
 }
+
+/// As it is passed on: a job is large, and each place of the queue takes the room of one whether it is used or not.
+pub(super) type BoxedJob = Box<CommandJob>;
 
 impl CommandJob {
     pub(super) fn answer(self, answer: Result<Reply, RegistryError>) {
@@ -79,9 +83,8 @@ pub(super) struct CompactJob {
 }
 
 /// What woke the driver.
-#[expect(clippy::large_enum_variant, reason = "it is moved once and never kept")]
 enum Wake {
-    Command(CommandJob),
+    Command(BoxedJob),
     Compact(CompactJob),
     Tick,
     ForeignCommit,
@@ -103,7 +106,7 @@ impl Drop for Driver {
 impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
-        commands: Receiver<CommandJob>,
+        commands: Receiver<BoxedJob>,
         compactions: Receiver<CompactJob>,
         leases: LeaseBook,
     ) -> Self {
@@ -143,6 +146,15 @@ impl Driver {
                 Wake::Closed => return self.close().await,
             }
         }
+    }
+
+    /// As [`run`](Self::run), on this thread, which it has to itself until the registry is closed: what blocks in an
+    /// engine blocks here, and no commit waits for another thread to be woken.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_blocking(self) -> Result<(), RegistryError> {
+        block_on_alone(self.run())
     }
 
     async fn close(&self) -> Result<(), RegistryError> {
@@ -225,11 +237,13 @@ impl Driver {
             reason: None,
             idempotency_key: None,
         };
-        let jobs = actions.into_iter().map(|action| CommandJob {
-            command: Command::new(action, context.clone(), time),
-            // Nobody waits: what came of it is in the view.
-            reply: oneshot::channel().0,
-            is_own: true,
+        let jobs = actions.into_iter().map(|action| {
+            Box::new(CommandJob {
+                command: Command::new(action, context.clone(), time),
+                // Nobody waits: what came of it is in the view.
+                reply: oneshot::channel().0,
+                is_own: true,
+            })
         });
         self.own.extend(jobs);
         while !self.own.is_empty() {
@@ -260,7 +274,7 @@ impl Driver {
     }
 
     /// Keeps jobs for the next group.
-    fn put_off(&mut self, jobs: Vec<CommandJob>) {
+    fn put_off(&mut self, jobs: Vec<BoxedJob>) {
         let (own, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.is_own);
         self.left_over.extend(others);
         own.into_iter()
@@ -271,7 +285,7 @@ impl Driver {
     /// The jobs of the next group: those of the driver itself before the others, so that a lease that lapsed before a
     /// command came has lapsed for it; and no more than half of the group where others wait, so that many leases hold
     /// up no commands.
-    fn drain(&mut self, first: Option<CommandJob>) -> Vec<CommandJob> {
+    fn drain(&mut self, first: Option<BoxedJob>) -> Vec<BoxedJob> {
         let is_alone = first.is_none() && self.left_over.is_empty() && self.commands.is_empty();
         let own_max = if is_alone {
             self.group_commands_max
@@ -280,7 +294,7 @@ impl Driver {
         };
         let view = self.shared.view();
         let own = self.own.drain(..own_max.min(self.own.len()));
-        let mut jobs: Vec<CommandJob> = own
+        let mut jobs: Vec<BoxedJob> = own
             .filter(|job| is_still_due(&view, &job.command.action))
             .collect();
         jobs.extend(first);
@@ -295,7 +309,7 @@ impl Driver {
         jobs
     }
 
-    async fn commit_group(&mut self, first: Option<CommandJob>) {
+    async fn commit_group(&mut self, first: Option<BoxedJob>) {
         let mut drained = self.drain(first);
         let keeper = self.leases.keeper();
         for job in &mut drained {
@@ -351,8 +365,8 @@ impl Driver {
     }
 
     /// Answers commands whose named transaction is in the log, and puts off those whose twin is in the same group.
-    async fn answer_known(&mut self, jobs: Vec<CommandJob>) -> Vec<CommandJob> {
-        let mut fresh: Vec<CommandJob> = Vec::with_capacity(jobs.len());
+    async fn answer_known(&mut self, jobs: Vec<BoxedJob>) -> Vec<BoxedJob> {
+        let mut fresh: Vec<BoxedJob> = Vec::with_capacity(jobs.len());
         for job in jobs {
             if !job.command.is_named {
                 fresh.push(job);

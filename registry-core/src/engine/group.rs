@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::command::Reply;
-use super::driver::CommandJob;
+use super::driver::{BoxedJob, CommandJob};
 use super::error::RegistryError;
 use super::lease::LeaseBook;
 use super::plan::{Plan, plan};
@@ -25,8 +25,8 @@ pub(super) struct Group {
     /// What must hold for each of the commits.
     preconditions: Vec<Vec<Precondition>>,
     commits: Vec<Arc<Commit>>,
-    planned: Vec<(CommandJob, Decision)>,
-    left_over: Vec<CommandJob>,
+    planned: Vec<(BoxedJob, Decision)>,
+    left_over: Vec<BoxedJob>,
     bytes: usize,
     /// Which transaction of the group last changed a record.
     changed_by: HashMap<Key, u32>,
@@ -53,7 +53,7 @@ enum Sign {
 }
 
 impl Group {
-    pub(super) fn plan(view: &View, jobs: Vec<CommandJob>) -> Self {
+    pub(super) fn plan(view: &View, jobs: Vec<BoxedJob>) -> Self {
         let mut group = Self {
             view: view.clone(),
             preconditions: Vec::with_capacity(jobs.len()),
@@ -69,7 +69,7 @@ impl Group {
         group
     }
 
-    fn add(&mut self, job: CommandJob) {
+    fn add(&mut self, job: BoxedJob) {
         let decision = match plan(&self.view, &job.command) {
             Err(error) => Decision::Refuse(error),
             Ok(Plan::Unchanged(key)) => self.reply(&key, Sign::None),
@@ -158,7 +158,7 @@ impl Group {
     }
 
     /// Jobs that did not fit, in order.
-    pub(super) fn take_left_over(&mut self) -> Vec<CommandJob> {
+    pub(super) fn take_left_over(&mut self) -> Vec<BoxedJob> {
         std::mem::take(&mut self.left_over)
     }
 
@@ -189,7 +189,7 @@ impl Group {
         for (job, decision) in self.planned {
             match decision {
                 Decision::Commit(_, reply) => job.answer(Ok(reply)),
-                Decision::Reply(reply, sign) => answer(job, reply, sign, shared, leases),
+                Decision::Reply(reply, sign) => answer(*job, reply, sign, shared, leases),
                 Decision::Refuse(error) => job.answer(Err(error)),
             }
         }
@@ -202,7 +202,7 @@ impl Group {
             is_tentative |= matches!(decision, Decision::Commit(..));
             match decision {
                 Decision::Reply(reply, sign) if !is_tentative => {
-                    answer(job, reply, sign, shared, leases);
+                    answer(*job, reply, sign, shared, leases);
                 }
                 Decision::Refuse(refusal) if !is_tentative => job.answer(Err(refusal)),
                 _ => job.answer(Err(error.clone())),
@@ -211,11 +211,7 @@ impl Group {
     }
 
     /// Answers what is settled although others committed between, and returns what must be planned again.
-    pub(super) fn settle_outcomes(
-        self,
-        shared: &Shared,
-        outcomes: Vec<Outcome>,
-    ) -> Vec<CommandJob> {
+    pub(super) fn settle_outcomes(self, shared: &Shared, outcomes: Vec<Outcome>) -> Vec<BoxedJob> {
         let mut outcomes: Vec<Option<Outcome>> = outcomes.into_iter().map(Some).collect();
         let view = shared.view();
         let mut again = Vec::new();

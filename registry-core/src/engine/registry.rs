@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use super::barrier::Barrier;
 use super::command::{Action, Command, Context, Expect, Reply};
 use super::config::EngineConfig;
-use super::driver::{CommandJob, CompactJob, Driver};
+use super::driver::{BoxedJob, CommandJob, CompactJob, Driver};
 use super::error::RegistryError;
 use super::feed::Feed;
 use super::histogram::Distribution;
@@ -61,7 +61,7 @@ use crate::store::{ChangePage, ChangesRequest, RegistryStore};
 #[derive(Debug, Clone)]
 pub struct Registry {
     shared: Arc<Shared>,
-    commands: Sender<CommandJob>,
+    commands: Sender<BoxedJob>,
     compactions: Sender<CompactJob>,
 }
 
@@ -108,7 +108,7 @@ impl Shared {
     async fn wait_for_view(
         &self,
         revision: Revision,
-        commands: &Sender<CommandJob>,
+        commands: &Sender<BoxedJob>,
     ) -> Result<(), RegistryError> {
         loop {
             listener!(self.view_moved => moved);
@@ -228,14 +228,13 @@ impl Registry {
         action.key()?;
         let command = Command::new(action, context, self.shared.clock.now());
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(CommandJob {
-                command,
-                reply,
-                is_own: false,
-            })
-            .await
-            .map_err(|_| RegistryError::Closed)?;
+        let job = Box::new(CommandJob {
+            command,
+            reply,
+            is_own: false,
+        });
+        let sent = self.commands.send(job).await;
+        sent.map_err(|_| RegistryError::Closed)?;
         Ok(answer)
     }
 

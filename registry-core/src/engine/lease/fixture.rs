@@ -18,7 +18,7 @@ pub(super) fn view(records: Vec<Record>) -> View {
             id: TransactionId::fresh(),
             cause: Cause {
                 actor: "test".to_owned(),
-                action: "put".to_owned(),
+                action: "put".into(),
                 reason: None,
                 time: Timestamp::default(),
             }

@@ -50,7 +50,7 @@ pub(super) fn measure(
 ) -> Result<Committed> {
     let clock = Arc::new(SystemClock::new());
     let (registry, driver) = block_on(Registry::open(store, EngineConfig::default(), clock))?;
-    let driver = thread::spawn(move || block_on(driver.run()));
+    let driver = thread::spawn(move || driver.run_blocking());
     let committed = block_on(call(&registry, callers, time));
     registry.begin_close();
     let ended = driver.join().map_err(|_| anyhow!("the driver panicked"))?;

@@ -48,7 +48,7 @@ pub(super) fn measure(plan: &Plan, _folder: &Path, findings: &mut Findings) -> R
         EngineConfig::default(),
         clock.clone(),
     ))?;
-    let driver = thread::spawn(move || block_on(driver.run()));
+    let driver = thread::spawn(move || driver.run_blocking());
     let course = Course {
         registry: &registry,
         clock: &clock,
@@ -218,7 +218,7 @@ mod tests {
         let clock = Arc::new(Steps::default());
         let opened = Registry::open(store, EngineConfig::default(), clock.clone());
         let (registry, driver) = block_on(opened).unwrap();
-        let driver = thread::spawn(move || block_on(driver.run()));
+        let driver = thread::spawn(move || driver.run_blocking());
         let course = Course {
             registry: &registry,
             clock: &clock,
