@@ -6,7 +6,8 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer as _};
 
 use crate::model::{
     Endpoint, ExecutionInfo, Health, HealthStatus, Location, ModelError, Protocol, ServiceEntry,
@@ -93,23 +94,15 @@ pub fn write_legacy<'a>(
     out: &mut dyn Write,
     entries: impl IntoIterator<Item = &'a ServiceEntry>,
 ) -> io::Result<()> {
-    let mut separator = "{\n";
+    let mut serializer = serde_json::Serializer::pretty(&mut *out);
+    let mut map = serializer.serialize_map(None)?;
     for entry in entries {
         let legacy = LegacyEntry::try_from(entry)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let text = serde_json::to_string_pretty(&legacy)?.replace('\n', "\n  ");
-        write!(
-            out,
-            "{separator}  {}: {text}",
-            serde_json::to_string(&entry.name)?
-        )?;
-        separator = ",\n";
+        map.serialize_entry(&entry.name, &legacy)?;
     }
-    out.write_all(if separator == "{\n" {
-        b"{}\n"
-    } else {
-        b"\n}\n"
-    })
+    map.end()?;
+    out.write_all(b"\n")
 }
 
 impl TryFrom<&ServiceEntry> for LegacyEntry {

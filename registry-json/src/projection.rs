@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind as IoKind};
+use std::io::{self, BufReader, BufWriter, ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use registry_core::durable::{rename_durably, temporary_path};
 use registry_core::legacy::write_legacy;
-use registry_core::{ErrorKind, Hash, Image, Result, StoreError, Versioned};
+use registry_core::{ErrorKind, Hash, Image, Result, StoreError, private_options};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -20,8 +21,8 @@ use crate::store::BACKEND;
 const TAG: &str = "projection";
 const HASH_DIGITS: usize = 8;
 const READ: &str = "read the projection";
-/// Read at a time.
-const READ_BYTES: usize = 64 * 1024;
+/// Read or written at a time.
+const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Hashes of contents that we wrote, or were about to write when the process ended.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -81,28 +82,28 @@ impl Projection {
     /// Writes the file. A state that the legacy form cannot tell leaves it as it was.
     pub(crate) fn write(&self, state: &State) -> Result<()> {
         let mut seen = self.seen();
-        let mut content = Vec::new();
-        let images = state
-            .records
-            .values()
-            .map(|record: &Versioned| &*record.image);
-        let written = write_legacy(&mut content, images.filter_map(Image::as_service));
-        if let Err(error) = written {
-            let warning = format!("{} is not up to date: {error}", self.path.display());
-            warn(&mut seen, warning);
-            return Ok(());
-        }
-        let hash = hash_of(&content);
+        let temporary = temporary_path(&self.path);
+        let refused = error::io("write the projection", &temporary);
+        let (file, hash) = match write_hashed(&temporary, state) {
+            Ok(written) => written,
+            Err(error) if error.kind() == IoKind::InvalidData => {
+                let warning = format!("{} is not up to date: {error}", self.path.display());
+                warn(&mut seen, warning);
+                return std::fs::remove_file(&temporary).map_err(refused);
+            }
+            Err(error) => return Err(refused(error)),
+        };
         let found = hash_of_file(&self.path)?;
         let found = self.notice_edit(&mut seen, true, found)?;
         if found == Some(hash) {
-            return Ok(());
+            return std::fs::remove_file(&temporary).map_err(refused);
         }
+        file.sync_all().map_err(refused)?;
         // Both are ours until the new one is in place, whenever the process ends.
         seen.ours.hashes = found.into_iter().chain([hash]).collect();
         let line = write_line(TAG, &seen.ours);
         replace_file(&projection_path(&self.folder), &line)?;
-        replace_file(&self.path, &content)
+        rename_durably(BACKEND, &temporary, &self.path)
     }
 
     /// The hash of the file that is there, after an edited one was noticed.
@@ -160,13 +161,49 @@ fn warn(seen: &mut Seen, warning: String) {
 pub(crate) fn hash_of_file(path: &Path) -> Result<Option<Hash>> {
     let refused = |error| error::io(READ, path)(error);
     let mut file = match File::open(path) {
-        Ok(file) => BufReader::with_capacity(READ_BYTES, file),
+        Ok(file) => BufReader::with_capacity(BLOCK_BYTES, file),
         Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
         Err(error) => return Err(refused(error)),
     };
     let mut digest = Sha256::new();
     io::copy(&mut file, &mut digest).map_err(refused)?;
     Ok(Some(Hash(digest.finalize().into())))
+}
+
+/// Writes the services of a state to a file, and answers the hash of what it wrote: all of it in memory would be as much
+/// again as the state.
+fn write_hashed(path: &Path, state: &State) -> io::Result<(File, Hash)> {
+    let mut options = private_options();
+    let file = options.write(true).create(true).truncate(true).open(path)?;
+    let hashing = Hashing {
+        file,
+        digest: Sha256::new(),
+    };
+    let mut writer = BufWriter::with_capacity(BLOCK_BYTES, hashing);
+    let images = state.records.values().map(|record| &*record.image);
+    write_legacy(&mut writer, images.filter_map(Image::as_service))?;
+    let Hashing { file, digest } = writer
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    Ok((file, Hash(digest.finalize().into())))
+}
+
+/// A file, and the digest of what was written to it.
+struct Hashing {
+    file: File,
+    digest: Sha256,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.digest.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn hash_of(content: &[u8]) -> Hash {
