@@ -43,6 +43,19 @@ impl Record {
         }
     }
 
+    /// Gives up the room that its lists have to spare: read from JSON, which tells no lengths before, a list of one has
+    /// room for four.
+    fn shrink(&mut self) {
+        match self {
+            Self::Service(entry) => {
+                entry.endpoints.shrink_to_fit();
+                entry.depends_on.shrink_to_fit();
+            }
+            Self::Instance(entry) => entry.tags.shrink_to_fit(),
+            Self::Policy(_) | Self::Keeper(_) => {}
+        }
+    }
+
     /// Checks every rule of the model.
     ///
     /// # Errors
@@ -66,9 +79,10 @@ pub struct Image {
     record: Record,
     schema: SchemaVersion,
     hash: Hash,
-    body_bytes: usize,
+    /// Bounded by [`RECORD_BYTES_MAX`].
+    body_bytes: u32,
     /// The form that a newer record was read from: all of it, where `record` has only what this code knows.
-    original: Option<Original>,
+    original: Option<Box<Original>>,
 }
 
 /// The whole of a record that a newer program wrote, to be copied as it is.
@@ -77,7 +91,7 @@ pub(crate) enum Original {
     /// The fcode body.
     Body(Box<[u8]>),
     /// The record's JSON.
-    Json(Box<serde_json::Value>),
+    Json(serde_json::Value),
 }
 
 /// The same record: the hash covers what is not seen here.
@@ -94,8 +108,9 @@ impl Image {
     ///
     /// # Errors
     /// [`ModelError`] where the model refuses it or its encoded form is larger than [`RECORD_BYTES_MAX`].
-    pub fn new(record: Record) -> Result<Arc<Self>, ModelError> {
+    pub fn new(mut record: Record) -> Result<Arc<Self>, ModelError> {
         record.validate()?;
+        record.shrink();
         let key = record.key()?;
         let body = codec::record_body(&record);
         if body.len() > RECORD_BYTES_MAX {
@@ -112,7 +127,7 @@ impl Image {
             record,
             schema: SCHEMA,
             hash,
-            body_bytes: body.len(),
+            body_bytes: size_of(&body),
             original: None,
         }))
     }
@@ -153,8 +168,8 @@ impl Image {
             record,
             schema,
             hash,
-            body_bytes: body.len(),
-            original: newer.map(|value| Original::Json(Box::new(value))),
+            body_bytes: size_of(&body),
+            original: newer.map(|value| Box::new(Original::Json(value))),
         }))
     }
 
@@ -171,14 +186,14 @@ impl Image {
             record,
             schema,
             hash,
-            body_bytes: body.len(),
-            original: (!schema.is_known()).then(|| Original::Body(body.into())),
+            body_bytes: size_of(body),
+            original: (!schema.is_known()).then(|| Box::new(Original::Body(body.into()))),
         }))
     }
 
     /// The canonical body: the one that was read, where a newer program wrote it.
     pub(crate) fn body(&self) -> Cow<'_, [u8]> {
-        match &self.original {
+        match self.original.as_deref() {
             Some(Original::Body(body)) => Cow::Borrowed(body),
             _ => Cow::Owned(codec::record_body(&self.record)),
         }
@@ -186,7 +201,7 @@ impl Image {
 
     /// The fcode body that was read, where a newer program wrote it.
     pub(crate) fn newer_body(&self) -> Option<&[u8]> {
-        match &self.original {
+        match self.original.as_deref() {
             Some(Original::Body(body)) => Some(body),
             _ => None,
         }
@@ -194,7 +209,7 @@ impl Image {
 
     /// The JSON that was read, where a newer program wrote it.
     pub(crate) fn newer_json(&self) -> Option<&serde_json::Value> {
-        match &self.original {
+        match self.original.as_deref() {
             Some(Original::Json(value)) => Some(value),
             _ => None,
         }
@@ -222,7 +237,7 @@ impl Image {
 
     /// Size of the canonical form, in bytes.
     pub fn body_bytes(&self) -> usize {
-        self.body_bytes
+        self.body_bytes as usize
     }
 
     /// The entry of a service, for a record of that kind.
@@ -240,6 +255,11 @@ impl Image {
             _ => None,
         }
     }
+}
+
+/// Size of a body, which [`RECORD_BYTES_MAX`] bounds.
+fn size_of(body: &[u8]) -> u32 {
+    u32::try_from(body.len()).unwrap_or(u32::MAX)
 }
 
 fn body_hash(key: &Key, body: &[u8]) -> Hash {
