@@ -14,6 +14,8 @@ use crate::subject::{Subject, version_of};
 
 /// Where `cargo xtask bench` builds it.
 const PROGRAM: &str = "target/release/harness";
+/// The store's own cache: small enough that the memory of the registry itself is seen.
+const CACHE_MIB: &str = "8";
 /// Leases that one message renews.
 pub(crate) const BEATS_AT_ONCE: u64 = 1000;
 
@@ -45,6 +47,7 @@ impl Subject for Harness {
         command.args(["--registry-backend", &self.backend, "--registry-path"]);
         command.arg(folder.join("registry"));
         command.args(["--bind", &address.to_string()]);
+        command.args(["--cache-mib", CACHE_MIB]);
         Ok(command)
     }
 
