@@ -170,7 +170,7 @@ pub(crate) fn transaction(mutations: Vec<Mutation>) -> Transaction {
 pub(crate) fn cause(action: &str) -> Cause {
     Cause {
         actor: "conformance".to_owned(),
-        action: action.to_owned(),
+        action: action.to_owned().into(),
         reason: Some("because “quoted”, 変更".to_owned()),
         time: Timestamp::from_nanos(1_760_000_000_123_456_789),
     }

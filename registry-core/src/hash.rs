@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
+use crate::key::Key;
+
 /// A SHA-256 hash. Its text is 64 hexadecimal digits in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Hash(pub [u8; 32]);
@@ -135,6 +137,13 @@ impl Hasher {
         self
     }
 
+    /// As [`bytes`](Self::bytes) of a key's stored form.
+    pub(crate) fn key(mut self, key: &Key) -> Self {
+        self.0.update((key.bytes_len() as u64).to_be_bytes());
+        key.each_part(|part| self.0.update(part));
+        self
+    }
+
     pub(crate) fn number(mut self, number: u64) -> Self {
         self.0.update(number.to_be_bytes());
         self
@@ -182,6 +191,17 @@ mod tests {
         let json = serde_json::to_string(&hash).unwrap();
         assert_eq!(serde_json::from_str::<Hash>(&json).unwrap(), hash);
         assert!(serde_json::from_str::<Hash>("\"01\"").is_err());
+    }
+
+    #[test]
+    fn key_counts_as_its_stored_form() {
+        for key in [
+            Key::service("a/b").unwrap(),
+            Key::instance("api", "7").unwrap(),
+        ] {
+            let stored = Hasher::new("test").bytes(&key.to_bytes()).finish();
+            assert_eq!(Hasher::new("test").key(&key).finish(), stored);
+        }
     }
 
     #[test]

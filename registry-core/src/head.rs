@@ -65,7 +65,7 @@ pub struct SetDigest(u128);
 impl SetDigest {
     fn of(record: &Versioned) -> u128 {
         let hash = Hasher::new("harness.state.1")
-            .bytes(&record.key().to_bytes())
+            .key(record.key())
             .number(record.created.0)
             .number(record.modified.0)
             .hash(record.image.hash())

@@ -149,16 +149,24 @@ impl Key {
     ///
     /// Its byte order is the order of keys: no part holds U+0000.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let name = self.name().as_bytes();
-        let id = self.instance_id().map(|id| id.as_bytes());
-        let mut bytes = Vec::with_capacity(2 + name.len() + id.map_or(0, <[u8]>::len));
-        bytes.push(self.kind() as u8);
-        bytes.extend_from_slice(name);
-        if let Some(id) = id {
-            bytes.push(0);
-            bytes.extend_from_slice(id);
-        }
+        let mut bytes = Vec::with_capacity(self.bytes_len());
+        self.each_part(|part| bytes.extend_from_slice(part));
         bytes
+    }
+
+    /// Length of the stored form, in bytes.
+    pub(crate) fn bytes_len(&self) -> usize {
+        1 + self.name().len() + self.instance_id().map_or(0, |id| 1 + id.len())
+    }
+
+    /// The stored form, part by part: for sums over it, which need no buffer.
+    pub(crate) fn each_part(&self, mut take: impl FnMut(&[u8])) {
+        take(&[self.kind() as u8]);
+        take(self.name().as_bytes());
+        if let Some(id) = self.instance_id() {
+            take(&[0]);
+            take(id.as_bytes());
+        }
     }
 
     /// Reads the stored form.

@@ -92,10 +92,7 @@ fn chain_hash(previous: &Hash, commit: &Commit) -> Hash {
     for change in &commit.changes {
         let before = change.before.as_deref().map(Image::hash);
         let after = change.after.as_deref().map(Image::hash);
-        hasher = hasher
-            .bytes(&change.key.to_bytes())
-            .maybe(before)
-            .maybe(after);
+        hasher = hasher.key(&change.key).maybe(before).maybe(after);
     }
     hasher.finish()
 }

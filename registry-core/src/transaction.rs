@@ -1,5 +1,6 @@
 //! What a store is asked to commit, and what it answers.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
@@ -80,7 +81,7 @@ impl Serialize for TransactionId {
 
 impl<'de> Deserialize<'de> for TransactionId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<'de, str>::deserialize(deserializer)?
+        Cow::<'de, str>::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
     }
@@ -92,7 +93,7 @@ pub struct Cause {
     /// Who asked, such as a token's name or `local`.
     pub actor: String,
     /// What was asked, such as `register_service`.
-    pub action: String,
+    pub action: Cow<'static, str>,
     /// The asker's own words.
     #[serde(default)]
     pub reason: Option<String>,

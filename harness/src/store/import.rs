@@ -157,7 +157,7 @@ pub(super) async fn register_all(
             mutations: vec![Mutation::Put(image)],
             cause: Cause {
                 actor: actor.to_owned(),
-                action: "register_service".to_owned(),
+                action: "register_service".into(),
                 reason: None,
                 time: clock.now(),
             }

@@ -46,7 +46,7 @@ fn mixed(folder: &Path, backend: Backend) -> PathBuf {
             mutations,
             cause: Cause {
                 actor: "test".to_owned(),
-                action: "change".to_owned(),
+                action: "change".into(),
                 reason: None,
                 time: Timestamp::default(),
             }

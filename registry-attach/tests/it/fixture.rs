@@ -58,7 +58,7 @@ pub(crate) fn put(name: &str, version: &str) -> Transaction {
         )],
         cause: Cause {
             actor: "test".to_owned(),
-            action: "register_service".to_owned(),
+            action: "register_service".into(),
             reason: None,
             time: Timestamp::default(),
         }

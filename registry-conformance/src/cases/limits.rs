@@ -102,7 +102,7 @@ fn texts_of_a_cause_are_bounded(subject: &Subject) -> Verdict {
     let with = |actor: &str, action: &str, reason: &str| {
         let cause = Cause {
             actor: actor.to_owned(),
-            action: action.to_owned(),
+            action: action.to_owned().into(),
             reason: Some(reason.to_owned()),
             ..cause("change")
         };

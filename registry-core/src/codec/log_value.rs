@@ -186,7 +186,7 @@ fn stored_entry(entry: &LogEntry) -> EntryV1<'_> {
         id: id.0[..].into(),
         time_nanos: cause.time.as_nanos(),
         actor: (&cause.actor).into(),
-        action: (&cause.action).into(),
+        action: (&*cause.action).into(),
         reason: cause.reason.as_ref().map(Cow::from),
         changes: changes.iter().map(stored_change).collect(),
         previous: entry.previous.0[..].into(),
@@ -272,7 +272,7 @@ fn fixed<const N: usize>(bytes: &Bytes<'_>) -> Result<[u8; N], CodecError> {
 fn read_entry(stored: &EntryV1<'_>) -> Result<LogEntry, CodecError> {
     let cause = Cause {
         actor: stored.actor.to_string(),
-        action: stored.action.to_string(),
+        action: stored.action.to_string().into(),
         reason: stored.reason.as_deref().map(str::to_owned),
         time: Timestamp::from_nanos(stored.time_nanos),
     };

@@ -105,7 +105,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 fn checksum(key: &Key, header: &[u8], body: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
-    crc.update(&key.to_bytes());
+    key.each_part(|part| crc.update(part));
     crc.update(header);
     crc.update(body);
     crc.finalize()

@@ -297,18 +297,9 @@ fn check_form(transaction: &Transaction) -> Result<(), ModelError> {
         preconditions.len(),
         TRANSACTION_PRECONDITIONS_MAX,
     )?;
-    let mut keys: Vec<&Key> = mutations.iter().map(Mutation::key).collect();
-    keys.sort_unstable();
-    if let Some(pair) = keys
-        .iter()
-        .zip(keys.iter().skip(1))
-        .find(|(one, next)| one == next)
-    {
-        return Err(ModelError::new(
-            "mutations",
-            "one for each key",
-            format!("two of {}", pair.0),
-        ));
+    if let Some(key) = doubled(mutations) {
+        let found = format!("two of {key}");
+        return Err(ModelError::new("mutations", "one for each key", found));
     }
     if let Some(image) = mutations.iter().find_map(newer_image) {
         let found = format!("schema {} at {}", image.schema(), image.key());
@@ -325,6 +316,20 @@ fn check_form(transaction: &Transaction) -> Result<(), ModelError> {
         cause.reason.as_deref().unwrap_or_default(),
         TEXT_BYTES_MAX,
     )
+}
+
+/// A key that two of the mutations have.
+fn doubled(mutations: &[Mutation]) -> Option<&Key> {
+    // Nearly all transactions have one.
+    if mutations.len() < 2 {
+        return None;
+    }
+    let mut keys: Vec<&Key> = mutations.iter().map(Mutation::key).collect();
+    keys.sort_unstable();
+    let mut neighbours = keys.windows(2);
+    neighbours
+        .find(|pair| pair[0] == pair[1])
+        .map(|pair| pair[0])
 }
 
 fn newer_image(mutation: &Mutation) -> Option<&Image> {

@@ -381,12 +381,16 @@ impl InstanceEntry {
         }
         check_count("tags", self.tags.len(), TAGS_MAX)?;
         for (index, tag) in self.tags.iter().enumerate() {
-            check_present(&format!("tags[{index}]"), tag, NAME_BYTES_MAX)?;
+            check_present(format_args!("tags[{index}]"), tag, NAME_BYTES_MAX)?;
         }
         check_count("metadata", self.metadata.len(), METADATA_ENTRIES_MAX)?;
         for (key, value) in &self.metadata {
             check_present("metadata", key, NAME_BYTES_MAX)?;
-            check_text(&format!("metadata.{key}"), value, METADATA_VALUE_BYTES_MAX)?;
+            check_text(
+                format_args!("metadata.{key}"),
+                value,
+                METADATA_VALUE_BYTES_MAX,
+            )?;
         }
         Ok(())
     }

@@ -282,7 +282,7 @@ impl ServiceEntry {
         validate_endpoints(&self.endpoints)?;
         check_count("depends_on", self.depends_on.len(), DEPENDENCIES_MAX)?;
         for (index, name) in self.depends_on.iter().enumerate() {
-            check_present(&format!("depends_on[{index}]"), name, NAME_BYTES_MAX)?;
+            check_present(format_args!("depends_on[{index}]"), name, NAME_BYTES_MAX)?;
         }
         self.state.validate()?;
         match &self.last_health_check {
@@ -306,28 +306,25 @@ fn validate_endpoints(endpoints: &[Endpoint]) -> Result<(), ModelError> {
 
 impl ExecutionInfo {
     fn validate(&self) -> Result<(), ModelError> {
-        let texts = match self {
-            Self::ManagedProcess { command, .. } => {
-                vec![("execution.managed_process.command", command)]
-            }
+        let check = |field, text| {
+            let field = format_args!("execution.{field}");
+            check_text(field, text, TEXT_BYTES_MAX)
+        };
+        match self {
+            Self::ManagedProcess { command, .. } => check("managed_process.command", command),
             Self::DockerContainer {
                 container_id,
                 image,
-            } => vec![
-                ("execution.docker_container.container_id", container_id),
-                ("execution.docker_container.image", image),
-            ],
-            Self::SystemdService { unit_name } => {
-                vec![("execution.systemd_service.unit_name", unit_name)]
+            } => {
+                check("docker_container.container_id", container_id)?;
+                check("docker_container.image", image)
             }
+            Self::SystemdService { unit_name } => check("systemd_service.unit_name", unit_name),
             Self::Unknown => {
                 let expected = "managed_process, docker_container or systemd_service";
-                return Err(ModelError::new("execution", expected, "unknown"));
+                Err(ModelError::new("execution", expected, "unknown"))
             }
-        };
-        texts
-            .into_iter()
-            .try_for_each(|(field, text)| check_text(field, text, TEXT_BYTES_MAX))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The rules that every text of the model keeps, and the error that says which one was broken.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 /// A value that the model refuses, with the place it stands at.
@@ -36,26 +38,35 @@ impl ModelError {
     }
 }
 
-/// Checks a text that may be empty.
-pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<(), ModelError> {
+/// Checks a text that may be empty. The field is written out only where it breaks a rule.
+pub(crate) fn check_text(
+    field: impl Display,
+    text: &str,
+    bytes_max: usize,
+) -> Result<(), ModelError> {
     if text.len() > bytes_max {
         return Err(ModelError::new(
-            field,
+            field.to_string(),
             format!("at most {bytes_max} bytes"),
             format!("{} bytes", text.len()),
         ));
     }
     if text.contains('\0') {
-        return Err(ModelError::new(field, "text without U+0000", "U+0000"));
+        let expected = "text without U+0000";
+        return Err(ModelError::new(field.to_string(), expected, "U+0000"));
     }
     Ok(())
 }
 
 /// Checks a text that must not be empty.
-pub(crate) fn check_present(field: &str, text: &str, bytes_max: usize) -> Result<(), ModelError> {
+pub(crate) fn check_present(
+    field: impl Display,
+    text: &str,
+    bytes_max: usize,
+) -> Result<(), ModelError> {
     if text.is_empty() {
         return Err(ModelError::new(
-            field,
+            field.to_string(),
             format!("1 to {bytes_max} bytes"),
             "an empty text",
         ));

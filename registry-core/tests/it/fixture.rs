@@ -183,7 +183,7 @@ pub(crate) fn log() -> Vec<Arc<LogEntry>> {
             id: TransactionId([u8::try_from(number).unwrap(); 16]),
             cause: Cause {
                 actor: "local".to_owned(),
-                action: action.to_owned(),
+                action: action.to_owned().into(),
                 reason: (number == 2).then(|| "planned".to_owned()),
                 time: TIME,
             }

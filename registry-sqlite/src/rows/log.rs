@@ -38,7 +38,7 @@ impl LogRow {
             id: portable.id.to_string(),
             time: portable.cause.time.to_string(),
             actor: portable.cause.actor,
-            action: portable.cause.action,
+            action: portable.cause.action.into_owned(),
             reason: portable.cause.reason,
             changes: to_json(&portable.changes),
             previous: portable.previous.to_string(),
@@ -74,7 +74,7 @@ impl LogRow {
             cause: registry_core::Cause {
                 time: self.time.parse().map_err(|error| damaged(&error))?,
                 actor: self.actor,
-                action: self.action,
+                action: self.action.into(),
                 reason: self.reason,
             },
             changes,

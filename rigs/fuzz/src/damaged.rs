@@ -235,7 +235,7 @@ fn write(store: &dyn RegistryStore, number: u8) -> Result<()> {
         mutations: vec![mutation],
         cause: Cause {
             actor: "fuzz".to_owned(),
-            action: "register_service".to_owned(),
+            action: "register_service".into(),
             reason: None,
             time: Timestamp::from_nanos(1_767_323_045_000_000_000),
         }

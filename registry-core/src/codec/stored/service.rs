@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::health::HealthV1;
 use crate::model::{
@@ -55,8 +55,35 @@ struct RemoteV1<'a> {
 #[derive(Serialize, Deserialize)]
 struct EndpointV1<'a> {
     name: Cow<'a, str>,
-    address: Cow<'a, str>,
+    address: AddressV1<'a>,
     protocol: Cow<'a, str>,
+}
+
+/// A text that is made where it is written.
+enum AddressV1<'a> {
+    Made(AddressText),
+    Read(Cow<'a, str>),
+}
+
+impl AddressV1<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Made(text) => text.as_str(),
+            Self::Read(text) => text,
+        }
+    }
+}
+
+impl Serialize for AddressV1<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for AddressV1<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(deserializer).map(Self::Read)
+    }
 }
 
 const REGISTERED: u32 = 1;
@@ -212,7 +239,7 @@ impl<'a> From<&'a Endpoint> for EndpointV1<'a> {
     fn from(endpoint: &'a Endpoint) -> Self {
         Self {
             name: (&endpoint.name).into(),
-            address: AddressText::of(endpoint.address).as_str().to_owned().into(),
+            address: AddressV1::Made(AddressText::of(endpoint.address)),
             protocol: endpoint.protocol.as_str().into(),
         }
     }
@@ -222,12 +249,10 @@ impl TryFrom<EndpointV1<'_>> for Endpoint {
     type Error = ModelError;
 
     fn try_from(stored: EndpointV1<'_>) -> Result<Self, ModelError> {
-        let address = stored.address.parse().map_err(|_| {
-            ModelError::new(
-                "endpoints.address",
-                "an IP address and a port",
-                format!("{:?}", stored.address),
-            )
+        let text = stored.address.as_str();
+        let address = text.parse().map_err(|_| {
+            let expected = "an IP address and a port";
+            ModelError::new("endpoints.address", expected, format!("{text:?}"))
         })?;
         Ok(Self {
             name: stored.name.into_owned(),

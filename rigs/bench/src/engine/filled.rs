@@ -39,7 +39,7 @@ fn transaction(record: Record) -> Result<Transaction> {
         mutations: vec![Mutation::Put(Image::new(record)?)],
         cause: Cause {
             actor: "bench".to_owned(),
-            action: "fill".to_owned(),
+            action: "fill".into(),
             reason: None,
             time: Timestamp::default(),
         }

@@ -183,7 +183,7 @@ fn put(number: u8, name: &str, state: ServiceState) -> Transaction {
         )],
         cause: Cause {
             actor: "fuzz".to_owned(),
-            action: "register_service".to_owned(),
+            action: "register_service".into(),
             reason: None,
             time: Timestamp::from_nanos(1_767_323_045_000_000_000),
         }

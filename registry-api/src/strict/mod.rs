@@ -1,7 +1,11 @@
 //! Reads input strictly: an unknown field, a wrong type, a doubled field is an error with the path of the field.
 
+mod known;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use self::known::Known;
 
 /// Most unknown fields that an error names.
 const UNKNOWN_NAMED_MAX: usize = 5;
@@ -20,10 +24,7 @@ pub fn parse_strict<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// reading itself, and is for nothing where the text is right.
 pub(crate) fn parse_strict_borrowed<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let mut is_known = true;
-    let read = serde_ignored::deserialize(&mut deserializer, |_| is_known = false);
-    if let Ok(value) = read
-        && is_known
+    if let Ok(value) = T::deserialize(Known(&mut deserializer))
         && deserializer.end().is_ok()
     {
         return Ok(value);
