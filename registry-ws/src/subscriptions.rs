@@ -94,3 +94,75 @@ fn told(subscription: Box<Subscription>) -> Told {
     };
     Box::pin(unfold(subscription, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_lite::StreamExt as _;
+    use futures_lite::future::{block_on, poll_once};
+    use futures_lite::stream::{iter, pending};
+    use registry_api::ErrorCode;
+    use registry_core::Timestamp;
+
+    use super::*;
+
+    fn event(subscription: &str) -> EventMessage {
+        let text = format!(
+            r#"{{"type":"event","event":"x","subscription":"{subscription}","complete":true,"data":1}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn failure() -> ErrorInfo {
+        ErrorInfo::new(ErrorCode::Internal, "the disk", Timestamp::default())
+    }
+
+    fn following(told: [(&str, Told); 2]) -> Subscriptions {
+        let places = told.into_iter().map(|(name, told)| Place {
+            name: name.to_owned(),
+            told: Some(told),
+        });
+        Subscriptions {
+            places: places.collect(),
+            turn: 0,
+        }
+    }
+
+    /// Who tells until nobody has anything to tell: a name, or a name and a failure.
+    fn order(subscriptions: &mut Subscriptions) -> Vec<String> {
+        let mut order = Vec::new();
+        while let Some(Some(told)) = block_on(poll_once(subscriptions.next())) {
+            order.push(match told {
+                Ok(message) => message.subscription,
+                Err((name, error)) => format!("{name}: {}", error.message),
+            });
+        }
+        order
+    }
+
+    #[test]
+    fn those_with_much_to_tell_take_turns() {
+        let much = |name| -> Told { Box::pin(iter(vec![Ok(event(name)); 3]).chain(pending())) };
+        let mut subscriptions = following([("a", much("a")), ("b", much("b"))]);
+        assert_eq!(order(&mut subscriptions), ["a", "b", "a", "b", "a", "b"]);
+        assert_eq!(subscriptions.names(), ["a", "b"]);
+    }
+
+    #[test]
+    fn one_that_ends_or_fails_leaves_the_other() {
+        let ending: Told = Box::pin(iter([Ok(event("a"))]));
+        let failing: Told = Box::pin(iter([Ok(event("b")), Err(failure()), Ok(event("b"))]));
+        let mut subscriptions = following([("a", ending), ("b", failing)]);
+        assert_eq!(order(&mut subscriptions), ["a", "b", "b: the disk"]);
+        assert!(subscriptions.names().is_empty());
+    }
+
+    #[test]
+    fn place_of_one_that_was_ended_meanwhile_is_not_taken() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.begin("a".to_owned());
+        assert!(subscriptions.has("a"));
+        subscriptions.end("a");
+        assert_eq!(subscriptions.len(), 0);
+        assert!(order(&mut subscriptions).is_empty());
+    }
+}

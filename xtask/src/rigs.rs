@@ -51,11 +51,12 @@ pub(crate) fn ask<T: DeserializeOwned>(
     })
 }
 
-/// Builds the daemon that is measured, optimised.
+/// Builds the daemon that is measured, as it is shipped.
 pub(crate) fn build_daemon() -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--package", "harness"])
+        .args(["build", "--quiet", "--profile", "dist"])
+        .args(["--package", "harness", "--bin", "harness"])
         .current_dir(root())
         .status()
         .context("run cargo")?;

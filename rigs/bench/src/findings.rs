@@ -30,6 +30,8 @@ pub(crate) enum Workload {
     StartKilled,
     MemorySmall,
     MemoryLarge,
+    /// The program's file.
+    Program,
     /// Appends to a file, each synced.
     Sync,
     /// Registrations without a socket.
@@ -103,14 +105,19 @@ impl Findings {
         }
     }
 
+    /// A size, in bytes.
+    #[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
+    pub(crate) fn bytes(&self, workload: Workload) -> Option<f64> {
+        match self.find(workload, "", 1)? {
+            Figure::Bytes(bytes) => Some(*bytes as f64),
+            _ => None,
+        }
+    }
+
     /// Bytes of memory for each record between the smaller and the larger data set.
     #[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
     pub(crate) fn growth(&self) -> Option<f64> {
-        let bytes = |workload| match self.find(workload, "", 1)? {
-            Figure::Bytes(bytes) => Some(*bytes as f64),
-            _ => None,
-        };
-        let grown = bytes(Workload::MemoryLarge)? - bytes(Workload::MemorySmall)?;
+        let grown = self.bytes(Workload::MemoryLarge)? - self.bytes(Workload::MemorySmall)?;
         let records = self.records.checked_sub(SMALL).filter(|more| *more > 0)?;
         Some(grown / records as f64)
     }

@@ -88,6 +88,12 @@ pub(crate) fn measure(
     };
     session.load(SMALL)?;
     session.note(Workload::MemorySmall, "", 1, memory)?;
+    if let Some(program) = subject.program() {
+        session.note(Workload::Program, "", 1, |_| {
+            let file = std::fs::metadata(&program)?;
+            Ok(Figure::Bytes(file.len()))
+        })?;
+    }
     session.read()?;
     session.write()?;
     if plan.is_whole {

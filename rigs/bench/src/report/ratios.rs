@@ -190,17 +190,21 @@ fn add_sizes(all: &[Findings], add: &mut Add) {
                 add(what, Some(seconds_max), Some(*seconds), Some(1.0));
             }
         }
-        if let Some(Figure::Bytes(bytes)) = findings.find(Workload::MemorySmall, "", 1) {
-            let what = format!("memory at 10,000: 30 MiB to {}", findings.subject);
-            #[expect(clippy::cast_precision_loss, reason = "figures are rounded")]
-            let bytes = *bytes as f64;
-            add(what, Some(30.0 * 1024.0 * 1024.0), Some(bytes), Some(1.0));
-        }
+        let what = format!("memory at 10,000: 30 MiB to {}", findings.subject);
+        let memory = findings.bytes(Workload::MemorySmall);
+        add(what, Some(30.0 * 1024.0 * 1024.0), memory, Some(1.0));
         if let Some(growth) = findings.growth() {
             let what = format!("memory for one more: 1 KiB to {}", findings.subject);
             add(what, Some(1024.0), Some(growth), Some(1.0));
         }
     }
+    let program = |findings: &Findings| findings.bytes(Workload::Program);
+    add(
+        "the program: 20 MB to harness".into(),
+        Some(20e6),
+        all.iter().find_map(program),
+        Some(1.0),
+    );
 }
 
 fn is_ours(findings: &Findings) -> bool {

@@ -60,6 +60,11 @@ pub(crate) trait Subject {
         self.dialogue(address)
     }
 
+    /// The file of the program, where it is one that we make.
+    fn program(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// How many leases one message renews, where one message can renew several.
     fn beats_at_once(&self) -> Option<u64> {
         None

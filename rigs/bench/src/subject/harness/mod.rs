@@ -13,7 +13,7 @@ use crate::load::Dialogue;
 use crate::subject::{Subject, version_of};
 
 /// Where `cargo xtask bench` builds it.
-const PROGRAM: &str = "target/release/harness";
+const PROGRAM: &str = "target/dist/harness";
 /// The store's own cache: small enough that the memory of the registry itself is seen.
 const CACHE_MIB: &str = "8";
 /// Leases that one message renews.
@@ -53,6 +53,10 @@ impl Subject for Harness {
 
     fn dialogue(&self, address: SocketAddr) -> Box<dyn Dialogue> {
         Box::new(websocket::WebSocket::new(address))
+    }
+
+    fn program(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(PROGRAM))
     }
 
     fn others(&self) -> Vec<&'static str> {
