@@ -111,7 +111,7 @@ impl RegistryStore for MemoryStore {
             recent,
             ..
         } = &*state;
-        let evaluation = evaluate(head, recent, group, &mut |key| {
+        let evaluation = evaluate(head, recent, group, &mut |key, _| {
             Ok(records.get(key).cloned())
         })?;
         let outcomes = state.apply(evaluation);

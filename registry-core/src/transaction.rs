@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::hash::Hasher;
 use crate::key::Key;
 use crate::model::ModelError;
-use crate::record::Image;
+use crate::record::{Image, Versioned};
 use crate::revision::Revision;
 use crate::schema::SchemaVersion;
 use crate::time::Timestamp;
@@ -112,6 +112,10 @@ pub enum Precondition {
     Present(Key),
     /// The record at the key was last changed by that commit. Revision 0 means that nothing is there.
     ModifiedAt(Key, Revision),
+    /// The record at its key is that one: as [`ModifiedAt`](Self::ModifiedAt) its last commit. A store that finds a
+    /// record of that commit need not read the rest of it. Goes to no other process: there it is `ModifiedAt`.
+    #[serde(skip)]
+    Unmodified(Versioned),
     /// The record at the key was last changed by the transaction with that index in the same group.
     ModifiedBy(Key, u32),
     /// The last commit of the store is that one, those before it in the group included.

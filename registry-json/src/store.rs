@@ -255,7 +255,7 @@ impl Inner {
         let mut files = self.files.lock(&self.tip)?;
         self.tip.check_writable()?;
         let old = self.state.load_full();
-        let evaluation = evaluate(&old.head, &self.recent.read(), group, &mut |key| {
+        let evaluation = evaluate(&old.head, &self.recent.read(), group, &mut |key, _| {
             Ok(old.records.get(key).cloned())
         })?;
         let Evaluation {

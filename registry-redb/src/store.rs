@@ -242,8 +242,8 @@ impl Inner {
         engine.writable()?;
         let view = self.view(&engine)?;
         let recent = self.recent.read();
-        evaluate(&view.snapshot.head, &recent, group, &mut |key| {
-            view.get(key)
+        evaluate(&view.snapshot.head, &recent, group, &mut |key, known| {
+            view.get_known(key, known)
         })
     }
 

@@ -249,11 +249,16 @@ impl Inner {
         let mut seen = BTreeMap::new();
         let evaluation = {
             let published = self.published.read();
-            evaluate(&published.head, &self.recent.read(), group, &mut |key| {
-                let record = trees.get(&published, key)?;
-                seen.insert(key.clone(), record.clone());
-                Ok(record)
-            })?
+            evaluate(
+                &published.head,
+                &self.recent.read(),
+                group,
+                &mut |key, known| {
+                    let record = trees.get_known(&published, key, known)?;
+                    seen.insert(key.clone(), record.clone());
+                    Ok(record)
+                },
+            )?
         };
         let Evaluation {
             outcomes,

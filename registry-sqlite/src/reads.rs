@@ -49,6 +49,19 @@ pub(crate) fn record(connection: &Connection, key: &Key) -> Result<Option<Versio
     Table::of(key.kind()).get(connection, key)
 }
 
+/// As [`record`], of a record that may be known.
+pub(crate) fn known_record(
+    connection: &Connection,
+    key: &Key,
+    known: Option<&Versioned>,
+) -> Result<Option<Versioned>, Fault> {
+    let table = Table::of(key.kind());
+    match known {
+        Some(known) if table.has(connection, known)? => Ok(Some(known.clone())),
+        _ => table.get(connection, key),
+    }
+}
+
 /// A page of the state.
 pub(crate) fn range(
     connection: &Connection,

@@ -5,7 +5,7 @@ use registry_core::commit::{
 };
 use registry_core::{
     Anchor, Change, Committed, Durability, ErrorKind, Head, Key, LogEntry, Note, Outcome,
-    RestorePage, Revision, Transaction, TransactionId,
+    RestorePage, Revision, Transaction, TransactionId, Versioned,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -94,8 +94,9 @@ impl Writer {
     ) -> Result<(Vec<Outcome>, Head), Failed> {
         let evaluation = self.transact(|connection, mut row, recent| {
             reads::check_ready(&row)?;
-            let mut lookup = |key: &Key| {
-                reads::record(connection, key).map_err(|fault| fault.at(path, "read a record"))
+            let mut lookup = |key: &Key, known: Option<&Versioned>| {
+                reads::known_record(connection, key, known)
+                    .map_err(|fault| fault.at(path, "read a record"))
             };
             let evaluation = evaluate(&row.head, recent, group, &mut lookup)?;
             if !evaluation.entries.is_empty() {

@@ -115,13 +115,23 @@ pub(super) struct TransactionForm {
     cause: Cause,
 }
 
+/// A precondition without the record that the asker saw, which is a help to a store at hand alone.
+fn sent(precondition: &Precondition) -> Precondition {
+    match precondition {
+        Precondition::Unmodified(seen) => {
+            Precondition::ModifiedAt(seen.key().clone(), seen.modified)
+        }
+        other => other.clone(),
+    }
+}
+
 impl Formed for Transaction {
     type Form = TransactionForm;
 
     fn form(&self) -> TransactionForm {
         TransactionForm {
             id: self.id,
-            preconditions: self.preconditions.clone(),
+            preconditions: self.preconditions.iter().map(sent).collect(),
             mutations: self.mutations.form(),
             cause: Cause::clone(&self.cause),
         }

@@ -1,8 +1,8 @@
 //! Every kind of precondition: where it holds, where it does not, and what the rejection tells.
 
-use registry_core::{Outcome, Precondition, Rejection, Revision, Transaction};
+use registry_core::{Image, Outcome, Precondition, Rejection, Revision, Transaction};
 
-use crate::case::{Case, Verdict, any, case};
+use crate::case::{Case, Verdict, any, case, persistent};
 use crate::fixture::{delete, key, put, when};
 use crate::handle::Handle;
 use crate::subject::Subject;
@@ -11,6 +11,8 @@ pub(super) const CASES: &[Case] = &[
     case!(any, absent_holds_only_where_nothing_is),
     case!(any, present_holds_only_where_something_is),
     case!(any, modified_at_compares_the_revision),
+    case!(any, unmodified_compares_the_record_that_was_seen),
+    case!(persistent, record_that_was_seen_is_the_one_that_is_replaced),
     case!(any, revision_zero_means_absent),
     case!(any, head_is_counts_the_group_so_far),
     case!(any, preconditions_see_earlier_ones_of_the_group),
@@ -89,6 +91,50 @@ fn modified_at_compares_the_revision(subject: &Subject) -> Verdict {
         applied(3)
     );
     Ok(())
+}
+
+fn unmodified_compares_the_record_that_was_seen(subject: &Subject) -> Verdict {
+    let store = subject.open()?;
+    store.apply(put("a", "1"))?;
+    let overtaken = store.get("a")?.expect("it was put");
+    store.apply(put("a", "2"))?;
+    let seen = store.get("a")?.expect("it was put");
+    assert_eq!(
+        attempt(&store, Precondition::Unmodified(overtaken))?,
+        rejected(0, "a", Some(2))
+    );
+    let replace = when(put("a", "3"), [Precondition::Unmodified(seen.clone())]);
+    assert_eq!(store.try_apply(replace)?, applied(3));
+    store.apply(delete("a"))?;
+    assert_eq!(
+        attempt(&store, Precondition::Unmodified(seen))?,
+        rejected(0, "a", None)
+    );
+    Ok(())
+}
+
+/// A store that was opened again has nothing in memory that it could take the record from.
+fn record_that_was_seen_is_the_one_that_is_replaced(subject: &Subject) -> Verdict {
+    let store = subject.open()?;
+    store.apply(put("a", "1"))?;
+    store.apply(put("b", "1"))?;
+    let store = subject.reopen(store)?;
+    let seen = store.get("a")?.expect("it was put");
+    store.commit(vec![
+        when(put("a", "2"), [Precondition::Unmodified(seen.clone())]),
+        put("a", "3"),
+    ])?;
+    let log = store.log()?;
+    let replaced: Vec<_> = log.iter().map(|entry| &entry.commit.changes[0]).collect();
+    let hash = |image: &Option<std::sync::Arc<Image>>| image.as_ref().map(|it| *it.hash());
+    assert_eq!(hash(&replaced[2].before), Some(*seen.image.hash()));
+    assert_eq!(hash(&replaced[3].before), hash(&replaced[2].after));
+    let record = store.get("a")?.expect("it was put");
+    assert_eq!(
+        (record.created, record.modified),
+        (Revision(1), Revision(4))
+    );
+    store.verify_clean()
 }
 
 fn revision_zero_means_absent(subject: &Subject) -> Verdict {

@@ -97,6 +97,28 @@ pub fn decode_value(key: &Key, bytes: &[u8]) -> Result<Versioned, CodecError> {
     })
 }
 
+/// As [`decode_value`], of a record that may be known: one of the same commits is that one, and only its header is read.
+///
+/// # Errors
+/// As [`decode_value`].
+pub fn decode_known_value(
+    key: &Key,
+    bytes: &[u8],
+    known: Option<&Versioned>,
+) -> Result<Versioned, CodecError> {
+    let is_same = |known: &&Versioned| {
+        bytes.len() >= BODY_AT
+            && bytes[..2] == MAGIC
+            && bytes[6..14] == known.created.0.to_le_bytes()
+            && bytes[14..22] == known.modified.0.to_le_bytes()
+            && known.key() == key
+    };
+    match known.filter(is_same) {
+        Some(known) => Ok(known.clone()),
+        None => decode_value(key, bytes),
+    }
+}
+
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N]
         .try_into()

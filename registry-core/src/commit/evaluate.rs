@@ -70,7 +70,11 @@ fn mutation_bytes(mutation: &Mutation) -> usize {
     }
 }
 
-/// Evaluates a group. `lookup` answers the stored record at a key, as of `head`.
+/// Answers the stored record at a key, as of the head. Where one is known that was stored there, a record of the same
+/// commit is that one, and need not be read.
+pub type Lookup<'a> = dyn FnMut(&Key, Option<&Versioned>) -> Result<Option<Versioned>> + 'a;
+
+/// Evaluates a group.
 ///
 /// # Errors
 /// Only those of `lookup`: what is wrong with one transaction is its outcome.
@@ -78,7 +82,7 @@ pub fn evaluate(
     head: &Head,
     recent: &Recent,
     group: Vec<Transaction>,
-    lookup: &mut dyn FnMut(&Key) -> Result<Option<Versioned>>,
+    lookup: &mut Lookup<'_>,
 ) -> Result<Evaluation> {
     let mut state = State {
         lookup,
@@ -104,8 +108,8 @@ pub fn evaluate(
     Ok(state.evaluation)
 }
 
-struct State<'a> {
-    lookup: &'a mut dyn FnMut(&Key) -> Result<Option<Versioned>>,
+struct State<'a, 'l> {
+    lookup: &'a mut Lookup<'l>,
     /// What the store answered last: a mutation mostly follows a precondition of the same key, and a read of an engine
     /// costs more than the rest of an evaluation.
     last_found: Option<(Key, Option<Versioned>)>,
@@ -113,7 +117,7 @@ struct State<'a> {
     evaluation: Evaluation,
 }
 
-impl State<'_> {
+impl State<'_, '_> {
     fn in_group(&self, transaction: &Transaction) -> Option<Committed> {
         self.group
             .iter()
@@ -121,7 +125,7 @@ impl State<'_> {
             .and_then(|(_, committed)| *committed)
     }
 
-    fn current(&mut self, key: &Key) -> Result<Option<Versioned>> {
+    fn current(&mut self, key: &Key, known: Option<&Versioned>) -> Result<Option<Versioned>> {
         if let Some(write) = self.evaluation.writes.get(key) {
             return Ok(write.clone());
         }
@@ -130,7 +134,7 @@ impl State<'_> {
         {
             return Ok(found.clone());
         }
-        let found = (self.lookup)(key)?;
+        let found = (self.lookup)(key, known)?;
         self.last_found = Some((key.clone(), found.clone()));
         Ok(found)
     }
@@ -148,7 +152,7 @@ impl State<'_> {
         let mut writes = Vec::with_capacity(transaction.mutations.len());
         let revision = self.evaluation.head.revision().next();
         for mutation in &transaction.mutations {
-            let before = self.current(mutation.key())?;
+            let before = self.current(mutation.key(), None)?;
             if let Some(rejection) = forbidden(&transaction, mutation, before.as_ref()) {
                 return Ok(Err(rejection));
             }
@@ -199,6 +203,7 @@ impl State<'_> {
     }
 
     fn broken(&mut self, index: usize, precondition: &Precondition) -> Result<Option<Rejection>> {
+        let mut known = None;
         let (key, expected) = match precondition {
             Precondition::HeadIs(expected) => {
                 let found = self.evaluation.head.revision();
@@ -212,9 +217,13 @@ impl State<'_> {
             Precondition::Absent(key) => (key, Expected::Revision(Revision::ZERO)),
             Precondition::Present(key) => (key, Expected::Any),
             Precondition::ModifiedAt(key, revision) => (key, Expected::Revision(*revision)),
+            Precondition::Unmodified(seen) => {
+                known = Some(seen);
+                (seen.key(), Expected::Revision(seen.modified))
+            }
             Precondition::ModifiedBy(key, position) => (key, self.expected_of(*position)),
         };
-        let found = self.current(key)?.map(|record| record.modified);
+        let found = self.current(key, known)?.map(|record| record.modified);
         let holds = match expected {
             Expected::Any => found.is_some(),
             Expected::Revision(revision) => found.unwrap_or(Revision::ZERO) == revision,

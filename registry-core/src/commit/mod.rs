@@ -13,7 +13,7 @@ mod slot;
 mod tip;
 mod verify;
 
-pub use self::evaluate::{Evaluation, Write, check_group, evaluate};
+pub use self::evaluate::{Evaluation, Lookup, Write, check_group, evaluate};
 pub use self::interval::IntervalSync;
 pub use self::page::{ChangeCollector, RangeCollector};
 pub use self::recent::Recent;

@@ -124,7 +124,7 @@ impl Group {
         };
         match self.changed_by.get(key) {
             Some(index) => Precondition::ModifiedBy(key.clone(), *index),
-            None => Precondition::ModifiedAt(key.clone(), record.modified),
+            None => Precondition::Unmodified(record.clone()),
         }
     }
 
