@@ -162,7 +162,8 @@ impl Binder {
     /// Binds the lease of an instance to a life, or to none.
     ///
     /// # Errors
-    /// `LimitExceeded` where as many are bound, or about to be, as may be, `Unsupported` where nobody watches over them.
+    /// `LimitExceeded` where as many are bound as may be, `Overloaded` where too many are about to be, `Unsupported`
+    /// where nobody watches over them.
     pub(crate) fn bind(
         &self,
         instance: &Instance,
@@ -192,8 +193,12 @@ impl Binder {
         };
         self.orders.try_send(order).map_err(|error| match error {
             TrySendError::Full(_) => {
-                let message = format!("params: bind: {ORDERS_MAX} leases are about to be bound");
-                ErrorInfo::new(ErrorCode::LimitExceeded, message, now)
+                let (service, id) = &names;
+                let message = format!(
+                    "params: bind: expected fewer than {ORDERS_MAX} leases that are about to be bound before \
+                     {service:?} {id:?}, found {ORDERS_MAX}"
+                );
+                ErrorInfo::new(ErrorCode::Overloaded, message, now)
             }
             TrySendError::Closed(_) => {
                 let message = "params: bind: nobody watches over bound leases here";

@@ -127,7 +127,7 @@ impl Image {
             record,
             schema: SCHEMA,
             hash,
-            body_bytes: size_of(&body),
+            body_bytes: bytes_of(&body),
             original: None,
         }))
     }
@@ -168,7 +168,7 @@ impl Image {
             record,
             schema,
             hash,
-            body_bytes: size_of(&body),
+            body_bytes: bytes_of(&body),
             original: newer.map(|value| Box::new(Original::Json(value))),
         }))
     }
@@ -186,7 +186,7 @@ impl Image {
             record,
             schema,
             hash,
-            body_bytes: size_of(body),
+            body_bytes: bytes_of(body),
             original: (!schema.is_known()).then(|| Box::new(Original::Body(body.into()))),
         }))
     }
@@ -258,7 +258,7 @@ impl Image {
 }
 
 /// Size of a body, which [`RECORD_BYTES_MAX`] bounds.
-fn size_of(body: &[u8]) -> u32 {
+fn bytes_of(body: &[u8]) -> u32 {
     u32::try_from(body.len()).unwrap_or(u32::MAX)
 }
 

@@ -194,7 +194,7 @@ pub(crate) fn load(path: &Path, transaction: ReadTransaction) -> Result<(Snapsho
                 .get(key)
             {
                 Some(write) => Ok(write.clone()),
-                None => view.get(key),
+                None => view.get(key, None),
             })
             .map_err(|error| error.at_path(path))?;
             snapshot.push([entry], writes, head);

@@ -243,7 +243,7 @@ impl Inner {
         let view = self.view(&engine)?;
         let recent = self.recent.read();
         evaluate(&view.snapshot.head, &recent, group, &mut |key, known| {
-            view.get_known(key, known)
+            view.get(key, known)
         })
     }
 
@@ -401,7 +401,7 @@ impl RegistryStore for RedbStore {
 
     async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
         let key = key.clone();
-        self.read(move |view| view.get(&key)).await
+        self.read(move |view| view.get(&key, None)).await
     }
 
     async fn range(&self, request: RangeRequest) -> Result<RangePage> {

@@ -95,17 +95,8 @@ impl<'a> View<'a> {
             .map_err(|error| error::codec(self.path, "read the head", error))
     }
 
-    /// The record at a key as of the snapshot's head.
-    pub(crate) fn get(&self, key: &Key) -> Result<Option<Versioned>> {
-        self.get_known(key, None)
-    }
-
-    /// As [`get`](Self::get), of a record that may be known.
-    pub(crate) fn get_known(
-        &self,
-        key: &Key,
-        known: Option<&Versioned>,
-    ) -> Result<Option<Versioned>> {
+    /// The record at a key as of the snapshot's head, which may be known.
+    pub(crate) fn get(&self, key: &Key, known: Option<&Versioned>) -> Result<Option<Versioned>> {
         match self.snapshot.writes.get(key) {
             Some(write) => Ok(write.clone()),
             None => self.get_folded(key, known),

@@ -254,7 +254,7 @@ impl Inner {
                 &self.recent.read(),
                 group,
                 &mut |key, known| {
-                    let record = trees.get_known(&published, key, known)?;
+                    let record = trees.get(&published, key, known)?;
                     seen.insert(key.clone(), record.clone());
                     Ok(record)
                 },
@@ -434,7 +434,7 @@ impl RegistryStore for SledStore {
 
     async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
         let key = key.clone();
-        self.read(move |trees, published| trees.get(published, &key))
+        self.read(move |trees, published| trees.get(published, &key, None))
             .await
     }
 

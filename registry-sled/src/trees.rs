@@ -62,13 +62,8 @@ impl Trees {
         decode_meta(HEAD, &stored).map_err(|error| error::codec(&self.path, "read the head", error))
     }
 
-    /// The record at a key as of the published head.
-    pub(crate) fn get(&self, published: &Published, key: &Key) -> Result<Option<Versioned>> {
-        self.get_known(published, key, None)
-    }
-
-    /// As [`get`](Self::get), of a record that may be known.
-    pub(crate) fn get_known(
+    /// The record at a key as of the published head, which may be known.
+    pub(crate) fn get(
         &self,
         published: &Published,
         key: &Key,
@@ -262,7 +257,7 @@ impl Trees {
             let detail = format!("the change of revision {end} is not in the index");
             return Err(self.damaged(detail).at_key(key));
         }
-        self.get(published, key).map(drop)
+        self.get(published, key, None).map(drop)
     }
 
     pub(crate) fn notes(&self) -> Result<Vec<Note>> {

@@ -45,12 +45,7 @@ pub(crate) fn check_ready(row: &HeadRow) -> Result<(), Fault> {
 }
 
 /// The record at a key.
-pub(crate) fn record(connection: &Connection, key: &Key) -> Result<Option<Versioned>, Fault> {
-    Table::of(key.kind()).get(connection, key)
-}
-
-/// As [`record`], of a record that may be known.
-pub(crate) fn known_record(
+pub(crate) fn record(
     connection: &Connection,
     key: &Key,
     known: Option<&Versioned>,

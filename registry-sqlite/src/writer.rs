@@ -95,7 +95,7 @@ impl Writer {
         let evaluation = self.transact(|connection, mut row, recent| {
             reads::check_ready(&row)?;
             let mut lookup = |key: &Key, known: Option<&Versioned>| {
-                reads::known_record(connection, key, known)
+                reads::record(connection, key, known)
                     .map_err(|fault| fault.at(path, "read a record"))
             };
             let evaluation = evaluate(&row.head, recent, group, &mut lookup)?;

@@ -1,4 +1,5 @@
-//! A deserializer that refuses what a type would skip, and keeps no path: what right input is read with.
+//! A deserializer that refuses what a type would skip, and keeps no path: what right input is read with. `serde_ignored`
+//! copies the name of each field on its way to it.
 
 use std::fmt;
 

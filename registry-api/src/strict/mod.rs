@@ -101,6 +101,26 @@ mod tests {
     }
 
     #[test]
+    fn unknown_fields_are_found_wherever_they_stand() {
+        let health = r#"{"status":"passing","checked_at":"2026-01-01T00:00:00Z","x":1}"#;
+        let remote = r#"{"remote":{"host":"h","ssh_config":{"user":"u","x":1}}}"#;
+        for (field, value) in [
+            ("execution", r#"{"managed_process":{"command":"c","x":1}}"#),
+            ("location", remote),
+            ("last_health_check", health),
+        ] {
+            let text = format!(r#"{{"name":"a","version":"1","{field}":{value}}}"#);
+            let refusal = refusal(&text);
+            assert!(refusal.contains("unknown field"), "{refusal}");
+            let known = text.replace(r#","x":1"#, "");
+            let mut right = serde_json::Deserializer::from_str(&known);
+            // The first reading is enough where nothing is unknown.
+            ServiceEntry::deserialize(Known(&mut right)).unwrap();
+            right.end().unwrap();
+        }
+    }
+
+    #[test]
     fn unknown_variants_are_refused_with_the_field_and_the_known_ones() {
         let cases = [
             (

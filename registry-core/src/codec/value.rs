@@ -132,3 +132,40 @@ fn checksum(key: &Key, header: &[u8], body: &[u8]) -> u32 {
     crc.update(body);
     crc.finalize()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ServiceEntry;
+    use crate::record::Record;
+
+    #[test]
+    fn known_record_is_taken_by_its_commits_alone() {
+        let image = Image::new(Record::Service(ServiceEntry::new("api", "1"))).unwrap();
+        let known = Versioned {
+            image,
+            created: Revision(1),
+            modified: Revision(2),
+        };
+        let key = known.key().clone();
+        let mut bytes = encode_value(CodecId::Fcode, &known);
+        *bytes.last_mut().unwrap() ^= 1;
+        let found = decode_known_value(&key, &bytes, Some(&known)).unwrap();
+        assert!(std::sync::Arc::ptr_eq(&found.image, &known.image));
+        let others = [
+            Versioned {
+                modified: Revision(3),
+                ..known.clone()
+            },
+            Versioned {
+                created: Revision(2),
+                ..known
+            },
+        ];
+        for other in others.iter().map(Some).chain([None]) {
+            let error = decode_known_value(&key, &bytes, other).unwrap_err();
+            assert!(matches!(error, CodecError::Checksum { .. }), "{error}");
+        }
+        assert!(decode_known_value(&key, &bytes[..BODY_AT - 1], Some(&others[0])).is_err());
+    }
+}

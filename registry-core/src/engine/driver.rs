@@ -149,7 +149,7 @@ impl Driver {
     }
 
     /// As [`run`](Self::run), on this thread, which it has to itself until the registry is closed: what blocks in an
-    /// engine blocks here, and no commit waits for another thread to be woken.
+    /// engine blocks here, and no call of one waits for another thread to be woken.
     ///
     /// # Errors
     /// As [`run`](Self::run).
