@@ -67,6 +67,15 @@ fn check_manifests(problems: &mut Vec<String>) -> Result<()> {
     if !members.is_sorted() {
         problems.push("Cargo.toml: the members are not sorted".to_owned());
     }
+    let names = members.iter().filter_map(|line| line.split('"').nth(1));
+    for name in names.filter(|name| name.starts_with("registry-")) {
+        let is_for_speed = workspace.contains(&format!("\n{name}.opt-level = 3\n"));
+        if !is_for_speed && name != "registry-conformance" {
+            let problem =
+                "expected `opt-level = 3` in the profile dist, which builds for size otherwise";
+            problems.push(format!("Cargo.toml: {name}: {problem}"));
+        }
+    }
     for package in arrows::packages()? {
         let manifest = fs::read_to_string(&package.manifest_path)?;
         if !manifest.contains("[lints]\nworkspace = true") {

@@ -1,5 +1,6 @@
-//! A deserializer that refuses what a type would skip, and keeps no path: what right input is read with. `serde_ignored`
-//! copies the name of each field on its way to it.
+//! A deserializer that refuses what a type would skip, and keeps no path: what right input is read with.
+//!
+//! `serde_ignored`, which finds the same, copies the name of each field that a value has.
 
 use std::fmt;
 
