@@ -28,6 +28,7 @@ mod pages;
 mod path_lock;
 mod record;
 mod revision;
+mod runway;
 mod schema;
 mod store;
 mod time;
@@ -47,6 +48,7 @@ pub use pages::{LogPages, RecordPages};
 pub use path_lock::{PathLock, private_options};
 pub use record::{Image, Record, Versioned};
 pub use revision::Revision;
+pub use runway::Runway;
 pub use schema::{SCHEMA, SchemaVersion};
 pub use store::{
     ChangePage, ChangesRequest, Finding, Note, RangePage, RangeRequest, RegistryStore, RestorePage,

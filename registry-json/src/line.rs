@@ -87,10 +87,22 @@ fn checksum(tag: &[u8], body: &[u8]) -> u32 {
     crc.finalize()
 }
 
+/// Whether what follows the last good line of a file is room for the next one: zeros, which no line has.
+pub(crate) fn is_unwritten(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| *byte == 0)
+}
+
+/// What there is of a file before the zeros at its end.
+pub(crate) fn written(content: &[u8]) -> &[u8] {
+    let end = content.iter().rposition(|byte| *byte != 0);
+    &content[..end.map_or(0, |last| last + 1)]
+}
+
 /// Whether what follows the last good line of a file, at `offset`, is what an interrupted append leaves: a line that
 /// ends early, or one in which a whole sector was never written. A line that is whole and does not fit its checksum is
-/// damage, and so is a whole one with another byte for its end.
+/// damage, and so is a whole one with another byte for its end. Zeros behind it are room that no append had reached.
 pub(crate) fn is_torn(rest: &[u8], offset: u64) -> bool {
+    let rest = written(rest);
     let Some((last, line)) = rest.split_last() else {
         return false;
     };
@@ -157,18 +169,30 @@ mod tests {
     #[test]
     fn only_an_interrupted_append_is_torn() {
         let line = write_line("group", &"x".repeat(2000));
+        let with_room = |line: &[u8]| [line, &[0; 1000]].concat();
         for end in 1..line.len() {
             assert!(is_torn(&line[..end], 100), "{end} bytes");
+            assert!(is_torn(&with_room(&line[..end]), 100), "{end} bytes");
         }
         let mut unwritten = line.clone();
         unwritten[512 - 100..1024 - 100].fill(0);
         assert!(is_torn(&unwritten, 100));
+        assert!(is_torn(&with_room(&unwritten), 100));
+        assert!(!is_torn(&[&with_room(&unwritten), &line[..]].concat(), 100));
         for bit in 0..line.len() * 8 {
             let mut damaged = line.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             if damaged[bit / 8] != b'\n' || bit / 8 == line.len() - 1 {
                 assert!(!is_torn(&damaged, 100), "bit {bit}");
+                assert!(!is_torn(&with_room(&damaged), 100), "bit {bit}");
             }
         }
+    }
+
+    #[test]
+    fn room_for_lines_is_nothing_but_zeros() {
+        assert!(is_unwritten(&[]) && is_unwritten(&[0; 3]) && !is_unwritten(b"\0 \0"));
+        assert_eq!(written(b"a\0b\n\0\0"), b"a\0b\n");
+        assert_eq!(written(&[0; 3]), b"");
     }
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use registry_core::commit::ChangeCollector;
 use registry_core::portable::PortableEntry;
 use registry_core::{
-    Anchor, CodecError, Hash, Key, LogEntry, Result, Revision, StoreError, TransactionId,
+    Anchor, CodecError, Hash, Key, LogEntry, Result, Revision, Runway, StoreError, TransactionId,
     private_options,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error;
-use crate::line::{body_of, is_torn, parse, replace_file, write_line};
+use crate::line::{body_of, is_torn, is_unwritten, parse, replace_file, write_line};
 use crate::schema::{LAYOUT, LOG_FORMAT, segment_path};
 use crate::store::BACKEND;
 
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The last segment, which is written.
+/// The last segment, which is written. Until it is finished there are zeros behind its last line.
 #[derive(Debug)]
 pub(crate) struct Writer {
     folder: PathBuf,
@@ -275,6 +275,7 @@ pub(crate) struct Writer {
     file: File,
     first: Revision,
     offset: u64,
+    runway: Runway,
 }
 
 impl Writer {
@@ -297,7 +298,24 @@ impl Writer {
             path,
             first,
             offset: last.end,
+            runway: Runway::new(last.end),
         })
+    }
+
+    /// Finishes the segment and begins the next one.
+    pub(crate) fn follow(&mut self, after: Anchor) -> Result<()> {
+        // Only the last segment may have anything behind its last line.
+        self.finish()?;
+        *self = Self::create(&self.folder, after)?;
+        Ok(())
+    }
+
+    /// Cuts off the zeros behind the last line, durably.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let refused = error::io("finish the log segment", &self.path);
+        let cut = self.file.set_len(self.offset);
+        self.runway.cut(self.offset);
+        cut.and_then(|()| self.file.sync_all()).map_err(refused)
     }
 
     /// Size of the segment, in bytes.
@@ -312,7 +330,7 @@ impl Writer {
 
     /// Appends a group without a sync, and answers where it lies.
     pub(crate) fn append(&mut self, line: &[u8], last: Revision) -> Result<Place> {
-        let written = self.file.write_all(line);
+        let written = self.write(line);
         written.map_err(error::io("append to the log", &self.path))?;
         let place = Place {
             segment: self.first,
@@ -322,6 +340,16 @@ impl Writer {
         };
         self.offset += line.len() as u64;
         Ok(place)
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        let mut put = |at, bytes: &[u8]| {
+            self.file.seek(SeekFrom::Start(at))?;
+            self.file.write_all(bytes)
+        };
+        let end = self.offset + line.len() as u64;
+        self.runway.extend(self.offset, end, u64::MAX, &mut put)?;
+        put(self.offset, line)
     }
 
     /// Makes everything appended durable.
@@ -449,6 +477,7 @@ pub(crate) fn scan(
                         error::codec(&path, format!("read line {}", number + 1), error)
                     })?;
                 }
+                Err(_) if is_last && is_unwritten(&content[offset..]) => break,
                 Err(_) if is_last && is_torn(&content[offset..], offset as u64) => {
                     tracing::info!(path = %path.display(), offset, "an unfinished append is left out");
                     break;

@@ -8,7 +8,7 @@ use registry_core::portable::PortableEntry;
 use registry_core::{Finding, LogEntry, PathLock, Result, Salvage};
 
 use crate::error;
-use crate::line::split;
+use crate::line::{split, written};
 use crate::log::read_group;
 use crate::open::Files;
 use crate::schema::{folder_of, segment_path, snapshot_path};
@@ -68,7 +68,8 @@ fn salvage_segment(path: &Path, salvage: &mut Salvage) {
             return;
         }
     };
-    for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
+    let lines = written(&content).split(|byte| *byte == b'\n');
+    for (number, line) in lines.enumerate() {
         let entries = split(line).and_then(|(tag, body)| match tag {
             b"group" => read_group(body),
             _ => Ok(Vec::new()),

@@ -9,7 +9,8 @@
 //! | `projection.json` | `projection`: hashes of the file at the path that are ours |
 //!
 //! Every line is one JSON object with a checksum, see [`crate::line`]. All files but the last log segment and the notes
-//! are replaced by renaming and never written in place.
+//! are replaced by renaming and never written in place. The last log segment has zeros behind its last line while it is
+//! written, so that a sync writes no metadata of the file; a clean close cuts them off.
 //!
 //! Invariant: the newest snapshot is not before the anchor in the facts, and the log has every entry after that anchor.
 

@@ -314,7 +314,7 @@ impl Inner {
         let line = group_line(entries);
         let written = (|| {
             if files.log.bytes() > SEGMENT_BYTES_MAX {
-                files.log = Writer::create(&self.folder, files.end)?;
+                files.log.follow(files.end)?;
             }
             let place = files.log.append(&line, last.revision)?;
             files.log.sync()?;
@@ -535,6 +535,7 @@ impl Inner {
             return Ok(());
         }
         self.flush(&mut files)?;
+        files.log.finish()?;
         let state = self.state.load_full();
         if files.facts.closed != state.head.last {
             files.facts.closed = state.head.last;

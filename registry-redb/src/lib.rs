@@ -18,6 +18,7 @@
 mod check;
 mod config;
 mod error;
+mod file;
 mod fold;
 mod open;
 mod salvage;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::check::check_pages;
 use crate::config::RedbConfig;
 use crate::error;
+use crate::file::StoreFile;
 use crate::fold::{Batch, check_bounds};
 use crate::schema::{META, STAMP, Stamp, group_of};
 use crate::store::BACKEND;
@@ -55,8 +56,8 @@ impl Engine {
         // A process that was killed while it made the store may have left the name unsynced.
         sync_parent(BACKEND, path)?;
         check_pages(path, config.cache_bytes)?;
-        let database = builder(config)
-            .open(path)
+        let database = StoreFile::open(path)
+            .and_then(|file| builder(config).create_with_backend(file))
             .map_err(|error| error::engine(path, "open the file", error))?;
         Ok(Self {
             database: Opened::ReadWrite(database),
@@ -150,8 +151,8 @@ fn create(config: &RedbConfig) -> Result<()> {
         .open(&temporary)
         .map_err(refused)?;
     let its_own = file.try_clone().map_err(refused)?;
-    let database = builder(config)
-        .create_file(its_own)
+    let database = StoreFile::new(its_own)
+        .and_then(|file| builder(config).create_with_backend(file))
         .map_err(|error| error::engine(&temporary, "create the file", error))?;
     let batch = Batch::begin(&temporary, &database, true)?;
     batch.create()?;

@@ -73,19 +73,78 @@ fn last_segment(path: &Path) -> PathBuf {
     segments.pop().unwrap()
 }
 
+/// A segment that was written when the process ended: its lines, and the zeros behind them.
+fn lines_and_room(segment: &Path) -> (Vec<u8>, Vec<u8>) {
+    let mut lines = fs::read(segment).unwrap();
+    let end = lines.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let room = lines.split_off(end);
+    assert!(!room.is_empty() && room.iter().all(|byte| *byte == 0));
+    (lines, room)
+}
+
+#[test]
+fn room_for_more_lines_is_behind_those_of_a_store_in_use_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = crashed(folder.path(), 2);
+    let segment = last_segment(&path);
+    let (lines, _) = lines_and_room(&segment);
+    let store = open(&path);
+    assert_eq!(fs::read(&segment).unwrap(), lines);
+    fill(&store, 3);
+    let (lines, _) = lines_and_room(&segment);
+    block_on(store.close()).unwrap();
+    assert_eq!(fs::read(&segment).unwrap(), lines);
+}
+
+#[test]
+fn salvage_loses_nothing_to_the_room_for_more_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = crashed(folder.path(), 2);
+    lines_and_room(&last_segment(&path));
+    let salvage = registry_json::salvage(&path).unwrap();
+    assert!(salvage.losses.is_empty());
+    assert_eq!(salvage.entries.len(), 2);
+}
+
+#[test]
+fn a_segment_that_is_full_ends_with_its_last_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    let first = last_segment(&path);
+    let large = "x".repeat(200);
+    let mut commits = 0;
+    // A segment takes some 8 MiB; that there is never a second one ends the test.
+    while last_segment(&path) == first {
+        assert!(commits < 100_000, "no segment followed");
+        let group = (0..200).map(|number| {
+            let name = format!("service-{number}");
+            put(&name, &format!("{commits}-{large}"))
+        });
+        commits += block_on(store.commit(group.collect())).unwrap().len() as u64;
+    }
+    assert_eq!(fs::read(&first).unwrap().last(), Some(&b'\n'));
+    lines_and_room(&last_segment(&path));
+    drop(store);
+    let store = open(&path);
+    assert_eq!(revision(&store), Revision(commits));
+    assert!(block_on(store.verify()).unwrap().is_clean());
+}
+
 #[test]
 fn torn_tail_is_cut_off_and_the_rest_stays() {
     let folder = tempfile::tempdir().unwrap();
     let path = crashed(folder.path(), 5);
     let segment = last_segment(&path);
-    let whole = fs::read(&segment).unwrap();
+    let (whole, room) = lines_and_room(&segment);
     let line = whole
         .split_inclusive(|byte| *byte == b'\n')
         .next_back()
         .unwrap();
     let good = whole.len() - line.len();
-    for end in [good + 1, good + line.len() / 2, whole.len() - 1] {
-        fs::write(&segment, &whole[..end]).unwrap();
+    let ends = [good + 1, good + line.len() / 2, whole.len() - 1];
+    for (end, room) in ends.iter().flat_map(|end| [(*end, &[][..]), (*end, &room)]) {
+        fs::write(&segment, [&whole[..end], room].concat()).unwrap();
         let store = open(&path);
         assert_eq!(
             revision(&store),
@@ -104,10 +163,12 @@ fn damage_of_a_whole_line_is_no_torn_tail() {
     let folder = tempfile::tempdir().unwrap();
     let path = crashed(folder.path(), 5);
     let segment = last_segment(&path);
-    let whole = fs::read(&segment).unwrap();
-    for offset in [whole.len() - 1, whole.len() - 40, whole.len() / 2] {
+    let (whole, room) = lines_and_room(&segment);
+    let offsets = [whole.len() - 1, whole.len() - 40, whole.len() / 2];
+    for (offset, room) in offsets.iter().flat_map(|it| [(*it, &[][..]), (*it, &room)]) {
         let mut damaged = whole.clone();
         damaged[offset] ^= 1;
+        damaged.extend(room);
         fs::write(&segment, &damaged).unwrap();
         let error = JsonStore::open(JsonConfig::new(&path)).unwrap_err();
         assert_eq!(
