@@ -2,10 +2,14 @@
 //!
 //! They carry everything that the binary forms carry: revisions, schema stamps and hashes.
 //!
+//! To be written they borrow what they tell; what was read owns it.
+//!
 //! A record of a newer minor is read as far as it is known, with unknown variants as `unknown`, and written back as it
 //! was. Requests are never read so: the model's own reading is strict.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
@@ -26,41 +30,41 @@ use crate::transaction::{Cause, TransactionId};
 
 /// A record with its stamp, its hash and its revisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortableRecord {
+pub struct PortableRecord<'a> {
     /// The commit that put it where nothing was.
     pub created: Revision,
     /// The last commit that put it.
     pub modified: Revision,
     /// The record with stamp and hash.
-    pub image: PortableImage,
+    pub image: PortableImage<'a>,
 }
 
 /// A record with its stamp and its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortableImage {
+pub struct PortableImage<'a> {
     /// The schema it was written in.
     pub schema: SchemaVersion,
     /// Hash of its canonical form.
     pub hash: Hash,
     /// The value.
-    pub record: Record,
+    pub record: Cow<'a, Record>,
     /// The whole value, where it is of a newer minor and was read as JSON.
-    newer: Option<Value>,
+    newer: Option<Cow<'a, Value>>,
     /// The whole body, where it is of a newer minor and was read as fcode.
-    body: Option<Box<[u8]>>,
+    body: Option<Cow<'a, [u8]>>,
 }
 
 /// A log entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortableEntry {
+pub struct PortableEntry<'a> {
     /// Its number.
     pub revision: Revision,
     /// The transaction's id.
     pub id: TransactionId,
     /// Why and when.
-    pub cause: Cause,
+    pub cause: Cow<'a, Cause>,
     /// What changed.
-    pub changes: Vec<PortableChange>,
+    pub changes: Vec<PortableChange<'a>>,
     /// Hash of the entry before it.
     pub previous: Hash,
     /// Hash over `previous` and the rest.
@@ -69,17 +73,17 @@ pub struct PortableEntry {
 
 /// What one commit did to one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortableChange {
+pub struct PortableChange<'a> {
     /// The key.
-    pub key: Key,
+    pub key: Cow<'a, Key>,
     /// What was there before.
-    pub before: Option<PortableImage>,
+    pub before: Option<PortableImage<'a>>,
     /// What is there since.
-    pub after: Option<PortableImage>,
+    pub after: Option<PortableImage<'a>>,
 }
 
-impl From<&Versioned> for PortableRecord {
-    fn from(record: &Versioned) -> Self {
+impl<'a> From<&'a Versioned> for PortableRecord<'a> {
+    fn from(record: &'a Versioned) -> Self {
         let Versioned {
             image,
             created,
@@ -93,10 +97,10 @@ impl From<&Versioned> for PortableRecord {
     }
 }
 
-impl TryFrom<PortableRecord> for Versioned {
+impl TryFrom<PortableRecord<'_>> for Versioned {
     type Error = CodecError;
 
-    fn try_from(portable: PortableRecord) -> Result<Self, CodecError> {
+    fn try_from(portable: PortableRecord<'_>) -> Result<Self, CodecError> {
         let PortableRecord {
             created,
             modified,
@@ -110,19 +114,19 @@ impl TryFrom<PortableRecord> for Versioned {
     }
 }
 
-impl From<&Image> for PortableImage {
-    fn from(image: &Image) -> Self {
+impl<'a> From<&'a Image> for PortableImage<'a> {
+    fn from(image: &'a Image) -> Self {
         Self {
             schema: image.schema(),
             hash: *image.hash(),
-            record: image.record().clone(),
-            newer: image.newer_json().cloned(),
-            body: image.newer_body().map(Box::from),
+            record: Cow::Borrowed(image.record()),
+            newer: image.newer_json().map(Cow::Borrowed),
+            body: image.newer_body().map(Cow::Borrowed),
         }
     }
 }
 
-impl PortableImage {
+impl PortableImage<'_> {
     /// The record as a store keeps it.
     ///
     /// # Errors
@@ -132,7 +136,8 @@ impl PortableImage {
             return Err(CodecError::SchemaTooNew { found: self.schema });
         }
         let Some(body) = self.body.filter(|_| !self.schema.is_known()) else {
-            return Image::from_json(self.record, self.schema, self.hash, self.newer);
+            let newer = self.newer.map(Cow::into_owned);
+            return Image::from_json(self.record.into_owned(), self.schema, self.hash, newer);
         };
         let kind = self.record.key()?.kind();
         let image = Image::from_body(read_body(kind, self.schema, &body)?, self.schema, &body)?;
@@ -148,7 +153,7 @@ impl PortableImage {
 
 const IMAGE_FIELDS: [&str; 4] = ["schema", "hash", "record", "body"];
 
-impl Serialize for PortableImage {
+impl Serialize for PortableImage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut image = serializer.serialize_struct("PortableImage", IMAGE_FIELDS.len())?;
         image.serialize_field("schema", &self.schema)?;
@@ -165,22 +170,22 @@ impl Serialize for PortableImage {
     }
 }
 
-impl<'de> Deserialize<'de> for PortableImage {
+impl<'de> Deserialize<'de> for PortableImage<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_struct("PortableImage", &IMAGE_FIELDS, ImageVisitor)
+        deserializer.deserialize_struct("PortableImage", &IMAGE_FIELDS, ImageVisitor(PhantomData))
     }
 }
 
-struct ImageVisitor;
+struct ImageVisitor<'a>(PhantomData<PortableImage<'a>>);
 
-impl<'de> Visitor<'de> for ImageVisitor {
-    type Value = PortableImage;
+impl<'de, 'a> Visitor<'de> for ImageVisitor<'a> {
+    type Value = PortableImage<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a record with schema and hash")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PortableImage, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PortableImage<'a>, A::Error> {
         let (mut schema, mut hash) = (None, None);
         // Read at once where the schema before it is known, else when it is.
         let (mut known, mut later, mut body) = (None, None, None);
@@ -208,9 +213,9 @@ impl<'de> Visitor<'de> for ImageVisitor {
         Ok(PortableImage {
             schema,
             hash,
-            record,
-            newer,
-            body,
+            record: Cow::Owned(record),
+            newer: newer.map(Cow::Owned),
+            body: body.map(Cow::Owned),
         })
     }
 }
@@ -226,13 +231,13 @@ fn hex(bytes: &[u8]) -> String {
     digits
 }
 
-fn unhex<E: de::Error>(digits: &str) -> Result<Box<[u8]>, E> {
+fn unhex<E: de::Error>(digits: &str) -> Result<Vec<u8>, E> {
     let pairs = digits.as_bytes().chunks(2);
     let bytes = pairs.map(|pair| {
         let pair = std::str::from_utf8(pair).ok().filter(|it| it.len() == 2)?;
         u8::from_str_radix(pair, 16).ok()
     });
-    let bytes: Option<Box<[u8]>> = bytes.collect();
+    let bytes: Option<Vec<u8>> = bytes.collect();
     bytes.ok_or_else(|| de::Error::custom("expected pairs of hexadecimal digits"))
 }
 
@@ -332,36 +337,40 @@ fn name_of(variant: &Value) -> Option<&str> {
     }
 }
 
-impl From<&LogEntry> for PortableEntry {
-    fn from(entry: &LogEntry) -> Self {
+impl<'a> From<&'a LogEntry> for PortableEntry<'a> {
+    fn from(entry: &'a LogEntry) -> Self {
         let Commit {
             revision,
             id,
             cause,
             changes,
         } = &entry.commit;
-        let image = |image: &Option<Arc<Image>>| image.as_deref().map(PortableImage::from);
-        let change = |change: &Change| PortableChange {
-            key: change.key.clone(),
-            before: image(&change.before),
-            after: image(&change.after),
-        };
         Self {
             revision: *revision,
             id: *id,
-            cause: Cause::clone(cause),
-            changes: changes.iter().map(change).collect(),
+            cause: Cow::Borrowed(cause),
+            changes: changes.iter().map(PortableChange::from).collect(),
             previous: entry.previous,
             hash: entry.hash,
         }
     }
 }
 
+impl<'a> From<&'a Change> for PortableChange<'a> {
+    fn from(change: &'a Change) -> Self {
+        Self {
+            key: Cow::Borrowed(&change.key),
+            before: change.before.as_deref().map(PortableImage::from),
+            after: change.after.as_deref().map(PortableImage::from),
+        }
+    }
+}
+
 /// Takes the hashes as they are: [`LogEntry::is_intact`] and [`crate::Head::follow`] check them.
-impl TryFrom<PortableEntry> for LogEntry {
+impl TryFrom<PortableEntry<'_>> for LogEntry {
     type Error = CodecError;
 
-    fn try_from(portable: PortableEntry) -> Result<Self, CodecError> {
+    fn try_from(portable: PortableEntry<'_>) -> Result<Self, CodecError> {
         let PortableEntry {
             revision,
             id,
@@ -378,7 +387,7 @@ impl TryFrom<PortableEntry> for LogEntry {
             commit: Commit {
                 revision,
                 id,
-                cause: cause.into(),
+                cause: cause.into_owned().into(),
                 changes,
             },
             previous,
@@ -387,11 +396,12 @@ impl TryFrom<PortableEntry> for LogEntry {
     }
 }
 
-impl TryFrom<PortableChange> for Change {
+impl TryFrom<PortableChange<'_>> for Change {
     type Error = CodecError;
 
-    fn try_from(portable: PortableChange) -> Result<Self, CodecError> {
+    fn try_from(portable: PortableChange<'_>) -> Result<Self, CodecError> {
         let PortableChange { key, before, after } = portable;
+        let key = key.into_owned();
         let before = before.map(PortableImage::read).transpose()?;
         let after = after.map(PortableImage::read).transpose()?;
         let mut images = before.iter().chain(&after);

@@ -17,14 +17,22 @@ const DIGITS: usize = 8;
 const MIDDLE: &[u8] = b"\",\"";
 const TAG_BYTES_MAX: usize = 16;
 const SECTOR_BYTES: usize = 512;
+/// Room of a line before it grows: most have one record.
+const LINE_BYTES: usize = 2048;
 
 /// Writes a line with its end.
 pub(crate) fn write_line<T: Serialize>(tag: &str, value: &T) -> Vec<u8> {
-    let body =
-        serde_json::to_vec(value).expect("a stored value has only forms that JSON can write");
-    let crc = checksum(tag.as_bytes(), &body);
-    let mut line = format!("{{\"crc\":\"{crc:08x}\",\"{tag}\":").into_bytes();
-    line.extend(body);
+    let mut line = Vec::with_capacity(LINE_BYTES);
+    line.extend(START);
+    line.extend([b'0'; DIGITS]);
+    line.extend(MIDDLE);
+    line.extend(tag.as_bytes());
+    line.extend(b"\":");
+    let body = line.len();
+    serde_json::to_writer(&mut line, value)
+        .expect("a stored value has only forms that JSON can write");
+    let crc = checksum(tag.as_bytes(), &line[body..]);
+    line[START.len()..][..DIGITS].copy_from_slice(format!("{crc:08x}").as_bytes());
     line.extend(b"}\n");
     line
 }

@@ -86,13 +86,13 @@ pub(crate) struct Place {
 
 /// The line of a group.
 pub(crate) fn group_line(entries: &[Arc<LogEntry>]) -> Vec<u8> {
-    let portable: Vec<PortableEntry> = entries.iter().map(|entry| (&**entry).into()).collect();
+    let portable: Vec<PortableEntry<'_>> = entries.iter().map(|entry| (&**entry).into()).collect();
     write_line(GROUP, &portable)
 }
 
 /// Reads the entries of a checked line.
 pub(crate) fn read_group(body: &[u8]) -> Result<Vec<Arc<LogEntry>>, CodecError> {
-    let portable: Vec<PortableEntry> = parse(body)?;
+    let portable: Vec<PortableEntry<'_>> = parse(body)?;
     let entries = portable.into_iter().map(LogEntry::try_from);
     entries.map(|entry| entry.map(Arc::new)).collect()
 }

@@ -93,7 +93,8 @@ fn entries_within(line: &[u8]) -> Vec<Arc<LogEntry>> {
     let mut rest = line;
     while let Some(start) = find(rest, ENTRY_START) {
         rest = &rest[start..];
-        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<PortableEntry>();
+        let mut values =
+            serde_json::Deserializer::from_slice(rest).into_iter::<PortableEntry<'_>>();
         let read = values.next().and_then(Result::ok);
         let entry = read.and_then(|read| LogEntry::try_from(read).ok());
         let taken = match entry.filter(LogEntry::is_intact) {

@@ -24,13 +24,13 @@ const RECORDS_TOLD: u64 = 1000;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Line {
+enum Line<'a> {
     HarnessExport {
         schema: SchemaVersion,
         anchor: Anchor,
     },
-    Entry(PortableEntry),
-    Record(Box<PortableRecord>),
+    Entry(PortableEntry<'a>),
+    Record(Box<PortableRecord<'a>>),
     Seal(Seal),
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn write(
     Ok(head)
 }
 
-fn put(out: &mut (dyn Write + Send), line: &Line) -> std::io::Result<()> {
+fn put(out: &mut (dyn Write + Send), line: &Line<'_>) -> std::io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }
@@ -178,7 +178,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Line>, crate::Error> {
+    fn next(&mut self) -> Result<Option<Line<'static>>, crate::Error> {
         self.number += 1;
         let mut text = Vec::new();
         let read = std::io::Read::take(&mut self.reader, LINE_BYTES_MAX + 1)

@@ -1,5 +1,6 @@
 //! The forms in which the values of the store travel, for those that have none of their own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use registry_core::portable::{PortableEntry, PortableImage, PortableRecord};
@@ -10,13 +11,13 @@ use registry_core::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A value that travels in another form.
-pub(super) trait Formed: Sized {
-    type Form: Serialize + DeserializeOwned;
+/// A value that travels in another form, which borrows from it until it was sent.
+pub(super) trait Formed: Sized + 'static {
+    type Form<'a>: Serialize;
 
-    fn form(&self) -> Self::Form;
+    fn form(&self) -> Self::Form<'_>;
 
-    fn read(form: Self::Form) -> Result<Self, CodecError>;
+    fn read(form: Self::Form<'static>) -> Result<Self, CodecError>;
 }
 
 /// For `#[serde(with = "form")]`.
@@ -28,91 +29,94 @@ pub(super) fn serialize<T: Formed, S: Serializer>(
 }
 
 /// For `#[serde(with = "form")]`.
-pub(super) fn deserialize<'de, T: Formed, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Formed,
+    T::Form<'static>: DeserializeOwned,
+    D: Deserializer<'de>,
+{
     T::read(T::Form::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 impl<T: Formed> Formed for Vec<T> {
-    type Form = Vec<T::Form>;
+    type Form<'a> = Vec<T::Form<'a>>;
 
-    fn form(&self) -> Self::Form {
+    fn form(&self) -> Self::Form<'_> {
         self.iter().map(T::form).collect()
     }
 
-    fn read(form: Self::Form) -> Result<Self, CodecError> {
+    fn read(form: Self::Form<'static>) -> Result<Self, CodecError> {
         form.into_iter().map(T::read).collect()
     }
 }
 
 impl<T: Formed> Formed for Option<T> {
-    type Form = Option<T::Form>;
+    type Form<'a> = Option<T::Form<'a>>;
 
-    fn form(&self) -> Self::Form {
+    fn form(&self) -> Self::Form<'_> {
         self.as_ref().map(T::form)
     }
 
-    fn read(form: Self::Form) -> Result<Self, CodecError> {
+    fn read(form: Self::Form<'static>) -> Result<Self, CodecError> {
         form.map(T::read).transpose()
     }
 }
 
 impl Formed for Versioned {
-    type Form = PortableRecord;
+    type Form<'a> = PortableRecord<'a>;
 
-    fn form(&self) -> PortableRecord {
+    fn form(&self) -> PortableRecord<'_> {
         self.into()
     }
 
-    fn read(form: PortableRecord) -> Result<Self, CodecError> {
+    fn read(form: PortableRecord<'static>) -> Result<Self, CodecError> {
         form.try_into()
     }
 }
 
 impl Formed for Arc<LogEntry> {
-    type Form = PortableEntry;
+    type Form<'a> = PortableEntry<'a>;
 
-    fn form(&self) -> PortableEntry {
+    fn form(&self) -> PortableEntry<'_> {
         (&**self).into()
     }
 
-    fn read(form: PortableEntry) -> Result<Self, CodecError> {
+    fn read(form: PortableEntry<'static>) -> Result<Self, CodecError> {
         LogEntry::try_from(form).map(Arc::new)
     }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum MutationForm {
-    Put(Box<PortableImage>),
-    Delete(Key),
+pub(super) enum MutationForm<'a> {
+    Put(Box<PortableImage<'a>>),
+    Delete(Cow<'a, Key>),
 }
 
 impl Formed for Mutation {
-    type Form = MutationForm;
+    type Form<'a> = MutationForm<'a>;
 
-    fn form(&self) -> MutationForm {
+    fn form(&self) -> MutationForm<'_> {
         match self {
             Self::Put(image) => MutationForm::Put(Box::new((&**image).into())),
-            Self::Delete(key) => MutationForm::Delete(key.clone()),
+            Self::Delete(key) => MutationForm::Delete(Cow::Borrowed(key)),
         }
     }
 
-    fn read(form: MutationForm) -> Result<Self, CodecError> {
+    fn read(form: MutationForm<'static>) -> Result<Self, CodecError> {
         Ok(match form {
             MutationForm::Put(image) => Self::Put(image.read()?),
-            MutationForm::Delete(key) => Self::Delete(key),
+            MutationForm::Delete(key) => Self::Delete(key.into_owned()),
         })
     }
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct TransactionForm {
+pub(super) struct TransactionForm<'a> {
     id: TransactionId,
     preconditions: Vec<Precondition>,
-    mutations: Vec<MutationForm>,
-    cause: Cause,
+    mutations: Vec<MutationForm<'a>>,
+    cause: Cow<'a, Cause>,
 }
 
 /// A precondition without the record that the asker saw, which is a help to a store at hand alone.
@@ -126,38 +130,38 @@ fn sent(precondition: &Precondition) -> Precondition {
 }
 
 impl Formed for Transaction {
-    type Form = TransactionForm;
+    type Form<'a> = TransactionForm<'a>;
 
-    fn form(&self) -> TransactionForm {
+    fn form(&self) -> TransactionForm<'_> {
         TransactionForm {
             id: self.id,
             preconditions: self.preconditions.iter().map(sent).collect(),
             mutations: self.mutations.form(),
-            cause: Cause::clone(&self.cause),
+            cause: Cow::Borrowed(&self.cause),
         }
     }
 
-    fn read(form: TransactionForm) -> Result<Self, CodecError> {
+    fn read(form: TransactionForm<'static>) -> Result<Self, CodecError> {
         Ok(Self {
             id: form.id,
             preconditions: form.preconditions,
             mutations: Vec::read(form.mutations)?,
-            cause: form.cause.into(),
+            cause: form.cause.into_owned().into(),
         })
     }
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct RangePageForm {
-    records: Vec<PortableRecord>,
+pub(super) struct RangePageForm<'a> {
+    records: Vec<PortableRecord<'a>>,
     next: Option<Key>,
     revision: Revision,
 }
 
 impl Formed for RangePage {
-    type Form = RangePageForm;
+    type Form<'a> = RangePageForm<'a>;
 
-    fn form(&self) -> RangePageForm {
+    fn form(&self) -> RangePageForm<'_> {
         RangePageForm {
             records: self.records.form(),
             next: self.next.clone(),
@@ -165,7 +169,7 @@ impl Formed for RangePage {
         }
     }
 
-    fn read(form: RangePageForm) -> Result<Self, CodecError> {
+    fn read(form: RangePageForm<'static>) -> Result<Self, CodecError> {
         Ok(Self {
             records: Vec::read(form.records)?,
             next: form.next,
@@ -175,16 +179,16 @@ impl Formed for RangePage {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct ChangePageForm {
-    entries: Vec<PortableEntry>,
+pub(super) struct ChangePageForm<'a> {
+    entries: Vec<PortableEntry<'a>>,
     through: Revision,
     head: Revision,
 }
 
 impl Formed for ChangePage {
-    type Form = ChangePageForm;
+    type Form<'a> = ChangePageForm<'a>;
 
-    fn form(&self) -> ChangePageForm {
+    fn form(&self) -> ChangePageForm<'_> {
         ChangePageForm {
             entries: self.entries.form(),
             through: self.through,
@@ -192,7 +196,7 @@ impl Formed for ChangePage {
         }
     }
 
-    fn read(form: ChangePageForm) -> Result<Self, CodecError> {
+    fn read(form: ChangePageForm<'static>) -> Result<Self, CodecError> {
         Ok(Self {
             entries: Vec::read(form.entries)?,
             through: form.through,
@@ -202,17 +206,17 @@ impl Formed for ChangePage {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct RestorePageForm {
+pub(super) struct RestorePageForm<'a> {
     anchor: Option<Anchor>,
-    entries: Vec<PortableEntry>,
-    records: Vec<PortableRecord>,
+    entries: Vec<PortableEntry<'a>>,
+    records: Vec<PortableRecord<'a>>,
     seal: Option<Seal>,
 }
 
 impl Formed for RestorePage {
-    type Form = RestorePageForm;
+    type Form<'a> = RestorePageForm<'a>;
 
-    fn form(&self) -> RestorePageForm {
+    fn form(&self) -> RestorePageForm<'_> {
         RestorePageForm {
             anchor: self.anchor,
             entries: self.entries.form(),
@@ -221,7 +225,7 @@ impl Formed for RestorePage {
         }
     }
 
-    fn read(form: RestorePageForm) -> Result<Self, CodecError> {
+    fn read(form: RestorePageForm<'static>) -> Result<Self, CodecError> {
         Ok(Self {
             anchor: form.anchor,
             entries: Vec::read(form.entries)?,

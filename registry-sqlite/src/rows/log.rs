@@ -1,7 +1,9 @@
 //! Rows of `log` and of `log_ids`.
 
+use std::borrow::Cow;
+
 use registry_core::portable::{PortableChange, PortableEntry};
-use registry_core::{LogEntry, Revision, TransactionId};
+use registry_core::{Commit, LogEntry, Revision, TransactionId};
 use rusqlite::{Connection, Row, params};
 
 use super::{Sum, hash, json, revision, stored, to_json};
@@ -32,17 +34,23 @@ impl LogRow {
 
     /// The row of an entry.
     pub(crate) fn of(entry: &LogEntry) -> Result<Self, Fault> {
-        let portable = PortableEntry::from(entry);
+        let Commit {
+            revision,
+            id,
+            cause,
+            changes,
+        } = &entry.commit;
+        let changes: Vec<PortableChange<'_>> = changes.iter().map(PortableChange::from).collect();
         Ok(Self {
-            revision: stored(portable.revision)?,
-            id: portable.id.to_string(),
-            time: portable.cause.time.to_string(),
-            actor: portable.cause.actor,
-            action: portable.cause.action.into_owned(),
-            reason: portable.cause.reason,
-            changes: to_json(&portable.changes),
-            previous: portable.previous.to_string(),
-            hash: portable.hash.to_string(),
+            revision: stored(*revision)?,
+            id: id.to_string(),
+            time: cause.time.to_string(),
+            actor: cause.actor.clone(),
+            action: cause.action.to_string(),
+            reason: cause.reason.clone(),
+            changes: to_json(&changes),
+            previous: entry.previous.to_string(),
+            hash: entry.hash.to_string(),
         })
     }
 
@@ -66,17 +74,17 @@ impl LogRow {
     /// The entry that the row stands for.
     pub(crate) fn entry(self) -> Result<LogEntry, Fault> {
         let place = self.place();
-        let changes: Vec<PortableChange> = json(&place, &self.changes)?;
+        let changes: Vec<PortableChange<'_>> = json(&place, &self.changes)?;
         let damaged = |error: &dyn std::error::Error| Fault::damaged(&place, error);
         let portable = PortableEntry {
             revision: revision(&place, self.revision)?,
             id: id(&place, &self.id)?,
-            cause: registry_core::Cause {
+            cause: Cow::Owned(registry_core::Cause {
                 time: self.time.parse().map_err(|error| damaged(&error))?,
                 actor: self.actor,
                 action: self.action.into(),
                 reason: self.reason,
-            },
+            }),
             changes,
             previous: hash(&place, &self.previous)?,
             hash: hash(&place, &self.hash)?,
