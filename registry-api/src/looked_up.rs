@@ -72,7 +72,7 @@ mod tests {
     use crate::answer::ServiceInfo;
 
     fn service(registry: &Registry) -> Arc<Service> {
-        Arc::clone(registry.stale_view().get("api").unwrap())
+        registry.stale_view().get("api").unwrap()
     }
 
     /// Renders what is there now, twice, and expects it to be told as it is.

@@ -364,7 +364,7 @@ impl Api {
 
     async fn get_service(&self, params: params::GetService) -> Answered {
         let name = params.name;
-        let look = |view: &View| (view.get(&name).cloned(), view.revision());
+        let look = |view: &View| (view.get(&name), view.revision());
         let (service, revision) = if params.stale {
             look(&self.registry.stale_view())
         } else {

@@ -373,7 +373,7 @@ pub struct Reply {
 impl Reply {
     pub(super) fn of(view: &View, key: &Key, revision: Revision, is_changed: bool) -> Self {
         let service = match key {
-            Key::Service(name) => view.get(name).cloned(),
+            Key::Service(name) => view.get(name),
             _ => None,
         };
         let instance = match key {

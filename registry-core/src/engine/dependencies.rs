@@ -88,13 +88,11 @@ impl View {
         match direction {
             Direction::Up => self.dependents(name).iter().cloned().collect(),
             Direction::Down => {
-                let names = self
-                    .get(name)
-                    .map_or(&[][..], |service| &service.entry().depends_on);
-                names
+                let service = self.get(name);
+                let names = service
                     .iter()
-                    .filter_map(|name| Name::new(name).ok())
-                    .collect()
+                    .flat_map(|service| &service.entry().depends_on);
+                names.filter_map(|name| Name::new(name).ok()).collect()
             }
         }
     }

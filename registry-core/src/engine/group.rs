@@ -14,7 +14,7 @@ use super::view::View;
 use crate::key::Key;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::log::{Change, Commit};
-use crate::record::Image;
+use crate::record::{Image, Versioned};
 use crate::time::Timestamp;
 use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Transaction};
 
@@ -101,14 +101,20 @@ impl Group {
         is_next: bool,
     ) -> Decision {
         let index = self.commits.len();
-        let mut preconditions = vec![self.as_seen(&key)];
+        let seen = self.view.record(&key);
+        let before = seen.as_ref().map(|record| Arc::clone(&record.image));
+        let mut preconditions = vec![self.as_seen(&key, seen)];
         if is_next {
             // The record names its revision, which no other may get.
             preconditions.push(Precondition::HeadIs(self.view.revision()));
         }
         self.preconditions.push(preconditions);
         self.bytes += after.as_deref().map_or(0, Image::body_bytes);
-        let change = self.view.change_to(key.clone(), after);
+        let change = Change {
+            key: key.clone(),
+            before,
+            after,
+        };
         self.apply(job, change);
         let reply = Reply::of(&self.view, &key, self.view.revision(), true);
         let place = u32::try_from(index).expect("a group is bounded");
@@ -117,14 +123,14 @@ impl Group {
     }
 
     /// The record must be what the plan saw.
-    fn as_seen(&self, key: &Key) -> Precondition {
+    fn as_seen(&self, key: &Key, seen: Option<Versioned>) -> Precondition {
         // One that the group deleted is absent like any other, whoever modified it last.
-        let Some(record) = self.view.record(key) else {
+        let Some(record) = seen else {
             return Precondition::Absent(key.clone());
         };
         match self.changed_by.get(key) {
             Some(index) => Precondition::ModifiedBy(key.clone(), *index),
-            None => Precondition::Unmodified(record.clone()),
+            None => Precondition::Unmodified(record),
         }
     }
 

@@ -5,7 +5,9 @@ use futures_lite::future;
 use super::error::RegistryError;
 use super::view::View;
 use crate::error::{ErrorKind, StoreError};
+use crate::head::{Head, Tally};
 use crate::pages::{LogPages, RecordPages};
+use crate::revision::Revision;
 use crate::store::RegistryStore;
 
 /// Times that a load begins anew because others compacted the log away under it.
@@ -34,19 +36,33 @@ fn failure(store: &dyn RegistryStore, kind: ErrorKind, problem: &str) -> StoreEr
     StoreError::new(kind, backend, format!("load the records: {problem}"))
 }
 
+/// Checks that what was loaded adds up to what the store says.
+fn check(head: &Head, revision: Revision, tally: &Tally) -> Result<(), String> {
+    let expected = head.revision();
+    if revision != expected {
+        return Err(format!("expected revision {expected}, found {revision}"));
+    }
+    tally.compare(&head.tally)
+}
+
 async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
     let mut view = View::default();
+    let mut tally = Tally::default();
     let mut first_revision = None;
     let mut pages = RecordPages::new(store);
     let mut next = pages.next().await?;
     while let Some(page) = next {
         first_revision.get_or_insert(page.revision);
         // Most stores read on a thread of their own: the next page, while this one is put into the view.
-        let put = async { page.records.into_iter().for_each(|it| view.load(it)) };
+        let put = async {
+            page.records.iter().for_each(|record| tally.add(record));
+            view.load(page.records);
+        };
         let (read, ()) = future::zip(pages.next(), put).await;
         next = read?;
     }
-    view.loaded_at(first_revision.unwrap_or_default());
+    let begun = first_revision.unwrap_or_default();
+    view.loaded_at(begun);
     let head = store.head().await?;
     let mut log = LogPages::new(store, view.revision(), head.revision());
     while let Some(page) = log.next().await? {
@@ -54,7 +70,12 @@ async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
             view.catch_up(&entry.commit);
         }
     }
-    view.compare(head.last, &head.tally)
+    if view.revision() > begun {
+        // What was read is not what it was when it was added up.
+        tally = view.tally();
+    }
+    view.index();
+    check(&head, view.revision(), &tally)
         .map_err(|problem| failure(store, ErrorKind::Corrupted, &problem))?;
     Ok(view)
 }

@@ -12,6 +12,7 @@
 //! saw an event of revision r reads a view of at least r.
 
 mod barrier;
+mod by_name;
 mod census;
 mod choose;
 mod command;

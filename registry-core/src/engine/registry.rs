@@ -93,7 +93,8 @@ impl Shared {
     }
 
     /// Publishes the next view; its commits go to the feed afterwards.
-    pub(super) fn publish(&self, view: View) {
+    pub(super) fn publish(&self, mut view: View) {
+        view.index();
         self.view.store(Arc::new(view));
         self.view_moved.notify(usize::MAX);
     }
@@ -333,7 +334,7 @@ impl Registry {
 
     /// The service of that name.
     pub async fn get(&self, name: &str) -> Result<Option<Arc<Service>>, RegistryError> {
-        self.read(|view| view.get(name).cloned()).await
+        self.read(|view| view.get(name)).await
     }
 
     /// One page of a list. All pages of a list are read from one snapshot.

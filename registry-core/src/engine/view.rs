@@ -1,21 +1,21 @@
 //! The view: what readers see.
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use imbl::{HashMap, OrdMap};
+use imbl::OrdMap;
 
+use super::by_name::{ByName, Found};
 use super::census::Census;
 use super::confirmed::Confirmed;
 use super::dependents::Dependents;
 use super::filter::Filter;
 use super::instance::{Instance, Instances};
-use crate::head::{Anchor, Tally};
+use crate::head::Tally;
 use crate::key::{Key, Kind};
 use crate::log::{Change, Commit};
 use crate::model::{HealthStatus, KeeperEntry, Name, ServiceEntry, ServicePolicy};
-use crate::record::{Image, Record, Versioned};
+use crate::record::{Record, Versioned};
 use crate::revision::Revision;
 use crate::time::Timestamp;
 
@@ -27,9 +27,12 @@ const ADOPTIONS_MAX: usize = 8;
 pub struct View {
     revision: Revision,
     services: OrdMap<Name, Arc<Service>>,
-    /// The same services: of a million, the order reaches one by some twenty names that are compared in places of
-    /// memory that are far apart, the hash by one.
-    by_name: HashMap<ByName, ()>,
+    /// The same services, as of the last view that was published.
+    by_name: Arc<ByName>,
+    /// The revision of that view.
+    published: Revision,
+    /// What became of services since.
+    fresh: HashMap<Name, Option<Arc<Service>>>,
     dependents: Dependents,
     /// Instances by service. A service without instances is not here.
     instances: OrdMap<Name, Instances>,
@@ -99,31 +102,6 @@ impl Service {
     }
 }
 
-/// A service as the key of itself: a node of a map that has it once is half as large, and half as many counts move when
-/// a commit copies the node.
-#[derive(Debug, Clone)]
-struct ByName(Arc<Service>);
-
-impl Borrow<str> for ByName {
-    fn borrow(&self) -> &str {
-        &self.0.name
-    }
-}
-
-impl Hash for ByName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.name.hash(state);
-    }
-}
-
-impl PartialEq for ByName {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for ByName {}
-
 impl View {
     /// The last commit it reflects.
     pub fn revision(&self) -> Revision {
@@ -150,9 +128,16 @@ impl View {
         self.services.is_empty()
     }
 
-    /// The service of that name. Constant, no allocation.
-    pub fn get(&self, name: &str) -> Option<&Arc<Service>> {
-        self.by_name.get_key_value(name).map(|(found, ())| &found.0)
+    /// The service of that name. Constant, and logarithmic for a service that a later view has another of.
+    pub fn get(&self, name: &str) -> Option<Arc<Service>> {
+        if let Some(fresh) = self.fresh.get(name) {
+            return fresh.clone();
+        }
+        match self.by_name.find(name, self.published) {
+            Found::Service(service) => Some(service),
+            Found::Nothing => None,
+            Found::Later => self.services.get(name).cloned(),
+        }
     }
 
     /// Services in the byte order of their names, those after a name where one is given.
@@ -303,23 +288,39 @@ impl View {
     }
 
     /// The record at a key.
-    pub(super) fn record(&self, key: &Key) -> Option<&Versioned> {
+    pub(super) fn record(&self, key: &Key) -> Option<Versioned> {
         match key {
-            Key::Service(name) => self.get(name).map(|service| &service.record),
-            Key::Instance { service, id } => self.instance(service, id).map(|it| it.record()),
-            Key::Policy(name) => self.policies.get(name),
-            Key::Keeper(id) => self.keepers.get(id),
+            Key::Service(name) => self.get(name).map(|service| service.record.clone()),
+            Key::Instance { service, id } => {
+                let instance = self.instance(service, id);
+                instance.map(|instance| instance.record().clone())
+            }
+            Key::Policy(name) => self.policies.get(name).cloned(),
+            Key::Keeper(id) => self.keepers.get(id).cloned(),
         }
     }
 
-    /// Puts a record that a store answered while the view is loaded.
-    pub(super) fn load(&mut self, record: Versioned) {
-        self.put(record);
+    /// Puts records that a store answered while the view is loaded.
+    pub(super) fn load(&mut self, records: Vec<Versioned>) {
+        for record in records {
+            self.put(record);
+        }
+        self.index();
+        // What was read is shown, of whatever revision it is.
+        self.published = Revision(u64::MAX);
     }
 
     /// Moves to the revision at which the load is complete.
     pub(super) fn loaded_at(&mut self, revision: Revision) {
         self.revision = revision;
+    }
+
+    /// Makes what became of services known to all views. It must be seen next, and by no one before.
+    pub(super) fn index(&mut self) {
+        // A group has a few, the first page of a load many.
+        let fresh = std::mem::take(&mut self.fresh);
+        self.by_name.follow(fresh.into_iter(), self.revision);
+        self.published = self.revision;
     }
 
     /// Applies the next commit.
@@ -383,14 +384,14 @@ impl View {
     }
 
     fn put_service(&mut self, name: &Name, record: Versioned) {
-        let known = self.get(name).map(|known| &**known);
-        let service = Arc::new(Service::new(name.clone(), record, known));
-        let depended = known.map_or(&[][..], |known| &known.entry().depends_on);
-        if depended != service.entry().depends_on {
+        let known = self.get(name);
+        let service = Arc::new(Service::new(name.clone(), record, known.as_deref()));
+        let depended = known.as_ref().map(|known| &known.entry().depends_on[..]);
+        if depended.unwrap_or_default() != service.entry().depends_on {
             self.dependents.forget();
         }
         self.services.insert(name.clone(), Arc::clone(&service));
-        self.by_name.insert(ByName(service), ());
+        self.fresh.insert(name.clone(), Some(service));
     }
 
     fn remove(&mut self, key: &Key) {
@@ -421,35 +422,22 @@ impl View {
     }
 
     fn remove_service(&mut self, name: &Name) {
-        self.services.remove(name);
-        let known = self.get(name);
+        let known = self.services.remove(name);
         if known.is_some_and(|service| !service.entry().depends_on.is_empty()) {
             self.dependents.forget();
         }
-        self.by_name.remove(name.as_str());
+        self.fresh.insert(name.clone(), None);
     }
 
-    /// The change that putting or deleting would be, as of this view.
-    pub(super) fn change_to(&self, key: Key, after: Option<Arc<Image>>) -> Change {
-        let before = self.record(&key).map(|record| Arc::clone(&record.image));
-        Change { key, before, after }
-    }
-
-    /// Checks that the view adds up to what the store says. It hashes every record.
-    pub(super) fn compare(&self, last: Anchor, tally: &Tally) -> Result<(), String> {
-        if self.revision != last.revision {
-            return Err(format!(
-                "expected revision {}, found {}",
-                last.revision, self.revision
-            ));
-        }
+    /// What the records add up to. It hashes every one.
+    pub(super) fn tally(&self) -> Tally {
         let services = self.services.values().map(|service| service.record());
         let instances = self.instances_after(None).map(|instance| instance.record());
         let others = self.policies.values().chain(self.keepers.values());
-        let mut found = Tally::default();
+        let mut tally = Tally::default();
         for record in services.chain(instances).chain(others) {
-            found.add(record);
+            tally.add(record);
         }
-        found.compare(tally)
+        tally
     }
 }

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
@@ -126,7 +127,13 @@ fn a_segment_that_is_full_ends_with_its_last_line() {
     assert_eq!(fs::read(&first).unwrap().last(), Some(&b'\n'));
     lines_and_room(&last_segment(&path));
     drop(store);
-    let store = open(&path);
+    // A snapshot that is being written keeps the store open until it is done.
+    let store = loop {
+        match JsonStore::open(JsonConfig::new(&path)) {
+            Err(error) if matches!(error.kind(), ErrorKind::Locked(_)) => thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
     assert_eq!(revision(&store), Revision(commits));
     assert!(block_on(store.verify()).unwrap().is_clean());
 }

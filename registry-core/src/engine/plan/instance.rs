@@ -27,6 +27,7 @@ pub(super) fn plan(
 ) -> Result<Plan, RegistryError> {
     let key = command.action.key()?;
     let found = view.record(&key);
+    let found = found.as_ref();
     check(&key, found, action.expect)?;
     let subject = Subject {
         view,

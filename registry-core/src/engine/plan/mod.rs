@@ -68,7 +68,7 @@ pub fn plan(view: &View, command: &Command) -> Result<Plan, RegistryError> {
         Action::ForgetKeeper { id, expect } => {
             let key = Key::keeper(id)?;
             let found = view.record(&key);
-            check(&key, found, *expect)?;
+            check(&key, found.as_ref(), *expect)?;
             Ok(match found {
                 Some(_) => Plan::Delete(key),
                 None => Plan::Unchanged(key),
@@ -80,6 +80,7 @@ pub fn plan(view: &View, command: &Command) -> Result<Plan, RegistryError> {
 fn plan_policy(view: &View, policy: &ServicePolicy, expect: Expect) -> Result<Plan, RegistryError> {
     let key = Key::policy(&policy.service)?;
     let found = view.record(&key);
+    let found = found.as_ref();
     check(&key, found, expect)?;
     let says_nothing = *policy
         == ServicePolicy {
@@ -99,6 +100,7 @@ fn plan_policy(view: &View, policy: &ServicePolicy, expect: Expect) -> Result<Pl
 fn plan_keeper(view: &View, keeper: &KeeperEntry, expect: Expect) -> Result<Plan, RegistryError> {
     let key = Key::keeper(&keeper.id)?;
     let found = view.record(&key);
+    let found = found.as_ref();
     check(&key, found, expect)?;
     put(&key, found, Record::Keeper(keeper.clone()))
 }

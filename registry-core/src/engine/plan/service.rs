@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Plan, check, check_schema, is_there, put};
 use crate::engine::command::Expect;
 use crate::engine::error::RegistryError;
-use crate::engine::view::View;
+use crate::engine::view::{Service, View};
 use crate::key::Key;
 use crate::model::{HealthStatus, ServiceEntry};
-use crate::record::{Image, Record, Versioned};
+use crate::record::{Image, Record};
 
 pub(super) fn register(
     view: &View,
@@ -17,6 +17,7 @@ pub(super) fn register(
 ) -> Result<Plan, RegistryError> {
     let key = image.key();
     let found = view.record(key);
+    let found = found.as_ref();
     check(key, found, expect)?;
     if is_there(key, found, image.record())? {
         return Ok(Plan::Unchanged(key.clone()));
@@ -31,11 +32,11 @@ pub(super) fn change(
     edit: impl FnOnce(&mut ServiceEntry),
 ) -> Result<Plan, RegistryError> {
     let key = Key::service(name)?;
-    let (record, entry) = existing(view, &key)?;
-    check(&key, Some(record), expect)?;
-    let mut entry = entry.clone();
+    let service = existing(view, name)?;
+    check(&key, Some(service.record()), expect)?;
+    let mut entry = service.entry().clone();
     edit(&mut entry);
-    put(&key, Some(record), Record::Service(entry))
+    put(&key, Some(service.record()), Record::Service(entry))
 }
 
 pub(super) fn report_health(
@@ -45,10 +46,10 @@ pub(super) fn report_health(
     expect: Expect,
 ) -> Result<Plan, RegistryError> {
     let key = Key::service(name)?;
-    let (record, entry) = existing(view, &key)?;
-    let known = entry.last_health_check.as_ref();
+    let service = existing(view, name)?;
+    let known = service.entry().last_health_check.as_ref();
     if known.is_some_and(|known| known.says_the_same_as(health)) {
-        check(&key, Some(record), expect)?;
+        check(&key, Some(service.record()), expect)?;
         return Ok(Plan::Confirmed(key, health.checked_at));
     }
     change(view, name, expect, |entry| {
@@ -58,19 +59,14 @@ pub(super) fn report_health(
 
 pub(super) fn deregister(view: &View, name: &str, expect: Expect) -> Result<Plan, RegistryError> {
     let key = Key::service(name)?;
-    let (record, _) = existing(view, &key)?;
-    check(&key, Some(record), expect)?;
-    check_schema(&key, record)?;
+    let service = existing(view, name)?;
+    check(&key, Some(service.record()), expect)?;
+    check_schema(&key, service.record())?;
     Ok(Plan::Delete(key))
 }
 
-fn existing<'a>(
-    view: &'a View,
-    key: &Key,
-) -> Result<(&'a Versioned, &'a ServiceEntry), RegistryError> {
-    let found = view.record(key);
-    let entry = found.and_then(|record| Some((record, record.image.as_service()?)));
-    entry.ok_or_else(|| RegistryError::UnknownService {
-        name: key.name().to_string(),
+fn existing(view: &View, name: &str) -> Result<Arc<Service>, RegistryError> {
+    view.get(name).ok_or_else(|| RegistryError::UnknownService {
+        name: name.to_owned(),
     })
 }

@@ -27,7 +27,7 @@ pub(crate) async fn call_registry(registry: &Registry, operation: u64, call: &Ca
         Call::Get { key } => match registry.view().await {
             Ok(view) => Answer::Read {
                 revision: view.revision(),
-                found: view.get(key).map(|service| found(service)),
+                found: view.get(key).map(|service| found(&service)),
             },
             Err(_) => Answer::Failed,
         },
