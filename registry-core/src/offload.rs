@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::resume_unwind;
+use std::thread;
 
 use futures_lite::future::block_on;
 
@@ -30,6 +32,32 @@ where
         return contain(backend, call);
     }
     blocking::unblock(move || contain(backend, call)).await
+}
+
+/// Does both at the same time, the first on a thread that ends before this answers. For what opens a store, which is
+/// bound by the processor.
+///
+/// # Errors
+/// `Unavailable` where there is no thread.
+pub fn beside<A: Send, B>(
+    backend: &'static str,
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B,
+) -> Result<(A, B)> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name(format!("{backend}-open"))
+            .spawn_scoped(scope, first)
+            .map_err(|error| {
+                let detail = "start a thread that reads";
+                StoreError::new(ErrorKind::Unavailable, backend, detail).caused_by(error)
+            })?;
+        let second = second();
+        match thread.join() {
+            Ok(first) => Ok((first, second)),
+            Err(panic) => resume_unwind(panic),
+        }
+    })
 }
 
 /// Runs a future to its end on this thread, on which engines are called where it calls them.
@@ -64,8 +92,6 @@ pub fn contain<T>(backend: &'static str, call: impl FnOnce() -> Result<T>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]

@@ -2,16 +2,12 @@
 //! was committed since the snapshot is put on top of it.
 
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 use registry_core::commit::{Recent, replay};
-use registry_core::{
-    Anchor, CodecError, ErrorKind, LogEntry, Result, Revision, StoreError, Versioned,
-};
+use registry_core::{Anchor, CodecError, LogEntry, Result, Revision, Versioned, beside};
 
 use crate::error;
 use crate::facts::Facts;
@@ -57,6 +53,7 @@ pub(crate) fn load(path: &Path, is_writable: bool) -> Result<Loaded> {
     let (sender, groups) = sync_channel(GROUPS_AHEAD_MAX);
     let scanning = Scanning::new(&folder, &facts, newest, sender);
     let (scanned, replayed) = beside(
+        BACKEND,
         || scanning.read(&files.segments),
         || replay_behind(&folder, newest, facts.compacted, groups),
     )?;
@@ -89,30 +86,6 @@ pub(crate) fn load(path: &Path, is_writable: bool) -> Result<Loaded> {
 fn remove(obsolete: &[PathBuf]) -> Result<()> {
     obsolete.iter().try_for_each(|path| {
         std::fs::remove_file(path).map_err(error::io("remove a leftover", path))
-    })
-}
-
-/// Does both at the same time, the first on a thread that ends before this answers.
-///
-/// # Errors
-/// `Unavailable` where there is no thread.
-pub(crate) fn beside<A: Send, B>(
-    first: impl FnOnce() -> A + Send,
-    second: impl FnOnce() -> B,
-) -> Result<(A, B)> {
-    thread::scope(|scope| {
-        let thread = thread::Builder::new()
-            .name(format!("{BACKEND}-open"))
-            .spawn_scoped(scope, first)
-            .map_err(|error| {
-                let detail = "start a thread that reads";
-                StoreError::new(ErrorKind::Unavailable, BACKEND, detail).caused_by(error)
-            })?;
-        let second = second();
-        match thread.join() {
-            Ok(first) => Ok((first, second)),
-            Err(panic) => resume_unwind(panic),
-        }
     })
 }
 

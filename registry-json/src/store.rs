@@ -16,12 +16,12 @@ use registry_core::{
     Anchor, Capabilities, ChangePage, ChangesRequest, Committed, Durability, ErrorKind, Head, Key,
     LogEntry, Note, OpenMode, Outcome, PathLock, RangePage, RangeRequest, RegistryStore,
     RestorePage, Result, Revision, Seal, StoreError, Transaction, TransactionId, VerifyReport,
-    Versioned, offload,
+    Versioned, beside, offload,
 };
 
 use crate::config::JsonConfig;
 use crate::facts::Facts;
-use crate::load::{Loaded, beside, load};
+use crate::load::{Loaded, load};
 use crate::log::{Index, Outline, Writer, group_line};
 use crate::notes::Notes;
 use crate::open::find;
@@ -108,6 +108,7 @@ impl JsonStore {
         let is_writable = config.mode != OpenMode::ReadOnly;
         let folder = folder_of(&config.path);
         let (projected, loaded) = beside(
+            BACKEND,
             || projection::hash_of_file(&config.path),
             || load(&config.path, is_writable),
         )?;

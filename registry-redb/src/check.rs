@@ -11,6 +11,7 @@ use std::io::{Error, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use redb::Database;
 use registry_core::{Result, StoreError, contain};
 
 use crate::error;
@@ -33,11 +34,7 @@ pub(crate) fn check_pages(path: &Path, cache_bytes: usize) -> Result<()> {
         return Err(error::damaged(path, "the file is empty"));
     }
     contain(BACKEND, || {
-        let sandbox = Sandbox::new(file, bytes);
-        let mut database = redb::Database::builder()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(sandbox)
-            .map_err(|error| error::engine(path, "open the file", error))?;
+        let mut database = open_sandbox(path, file, bytes, cache_bytes)?;
         let checked = database.check_integrity();
         let is_clean =
             checked.map_err(|error| error::engine(path, "check the pages of the file", error))?;
@@ -47,6 +44,24 @@ pub(crate) fn check_pages(path: &Path, cache_bytes: usize) -> Result<()> {
         let detail = "a page does not fit its checksum, or the list of free pages is wrong";
         Err(error::damaged(path, detail))
     })
+}
+
+/// Opens a file so that nothing is written to it.
+///
+/// # Errors
+/// Those of opening it.
+pub(crate) fn open_unchanged(path: &Path, cache_bytes: usize) -> Result<Database> {
+    let refused = |error| StoreError::io(BACKEND, "open the file", path, error);
+    let file = File::open(path).map_err(refused)?;
+    let bytes = file.metadata().map_err(refused)?.len();
+    open_sandbox(path, file, bytes, cache_bytes)
+}
+
+fn open_sandbox(path: &Path, file: File, bytes: u64, cache_bytes: usize) -> Result<Database> {
+    Database::builder()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(Sandbox::new(file, bytes))
+        .map_err(|error| error::engine(path, "open the file", error))
 }
 
 const PAGE_BYTES: usize = 4096;

@@ -6,10 +6,12 @@ use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, Readab
 use registry_core::codec::{decode_meta, peek_log_value};
 use registry_core::commit::{Recent, replay};
 use registry_core::durable::{rename_durably, sync_parent, temporary_path};
-use registry_core::{ErrorKind, OpenMode, PathLock, Result, Revision, StoreError, private_options};
+use registry_core::{
+    ErrorKind, OpenMode, PathLock, Result, Revision, StoreError, beside, contain, private_options,
+};
 use tempfile::TempDir;
 
-use crate::check::check_pages;
+use crate::check::{check_pages, open_unchanged};
 use crate::config::RedbConfig;
 use crate::error;
 use crate::file::StoreFile;
@@ -36,8 +38,8 @@ enum Opened {
 }
 
 impl Engine {
-    /// Takes the lock, creates the file where the mode asks for it, and opens it.
-    pub(crate) fn open(config: &RedbConfig) -> Result<Self> {
+    /// Takes the lock, creates the file where the mode asks for it, opens it, and reads what a store has in memory.
+    pub(crate) fn open(config: &RedbConfig) -> Result<(Self, Loaded)> {
         let path = &config.path;
         let exists = exists(path)?;
         match config.mode {
@@ -55,17 +57,18 @@ impl Engine {
         }
         // A process that was killed while it made the store may have left the name unsynced.
         sync_parent(BACKEND, path)?;
-        check_pages(path, config.cache_bytes)?;
+        let loaded = check_and_load(path, config.cache_bytes)?;
         let database = StoreFile::open(path)
             .and_then(|file| builder(config).create_with_backend(file))
             .map_err(|error| error::engine(path, "open the file", error))?;
-        Ok(Self {
+        let engine = Self {
             database: Opened::ReadWrite(database),
             _lock: Some(lock),
-        })
+        };
+        Ok((engine, loaded))
     }
 
-    fn open_read_only(config: &RedbConfig) -> Result<Self> {
+    fn open_read_only(config: &RedbConfig) -> Result<(Self, Loaded)> {
         let path = &config.path;
         if !exists(path)? {
             return Err(not_found(path));
@@ -78,10 +81,12 @@ impl Engine {
                 .map(|(database, folder)| Opened::Copy(database, folder))?,
             Err(error) => return Err(error::engine(path, "open the file", error)),
         };
-        Ok(Self {
+        let engine = Self {
             database,
             _lock: lock,
-        })
+        };
+        let loaded = load(path, engine.begin_read(path)?)?;
+        Ok((engine, loaded))
     }
 
     /// Begins a read of the last commit.
@@ -175,8 +180,28 @@ pub(crate) fn open_copy(path: &Path, cache_bytes: usize) -> Result<(Database, Te
     Ok((database, folder))
 }
 
+/// What a store has in memory: what is not folded in, and the recent commits.
+pub(crate) type Loaded = (Snapshot, Recent);
+
+/// Checks the pages of a file, and loads it meanwhile from an opening of its own that writes nothing: damage that is only
+/// found by one of both is found before redb writes.
+fn check_and_load(path: &Path, cache_bytes: usize) -> Result<Loaded> {
+    let load_unchanged = || {
+        let database = open_unchanged(path, cache_bytes)?;
+        let transaction = database.begin_read();
+        load(
+            path,
+            transaction.map_err(|error| error::engine(path, "begin a read", error))?,
+        )
+    };
+    let check = || check_pages(path, cache_bytes);
+    let (loaded, checked) = beside(BACKEND, || contain(BACKEND, load_unchanged), check)?;
+    checked?;
+    loaded
+}
+
 /// Checks what the file is, and replays what is not folded in.
-pub(crate) fn load(path: &Path, transaction: ReadTransaction) -> Result<(Snapshot, Recent)> {
+fn load(path: &Path, transaction: ReadTransaction) -> Result<Loaded> {
     check_stamp(path, &transaction)?;
     let view = View::new(path, Snapshot::default().into(), transaction)?;
     let folded = view.folded_head()?;

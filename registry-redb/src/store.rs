@@ -20,7 +20,7 @@ use registry_core::{
 
 use crate::config::RedbConfig;
 use crate::fold::Batch;
-use crate::open::{Engine, load};
+use crate::open::Engine;
 use crate::schema::{FOLD_BYTES_MAX, FOLD_COMMITS_MAX};
 use crate::verify::verify;
 use crate::view::{Snapshot, View};
@@ -73,8 +73,7 @@ impl RedbStore {
 
     fn open_contained(config: RedbConfig) -> Result<Self> {
         let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
-        let engine = Engine::open(&config)?;
-        let (snapshot, recent) = load(&config.path, engine.begin_read(&config.path)?)?;
+        let (engine, (snapshot, recent)) = Engine::open(&config)?;
         let inner = Arc::new(Inner {
             capabilities,
             tip: Tip::new(BACKEND, snapshot.head.clone()),
