@@ -83,27 +83,38 @@ impl Projection {
     pub(crate) fn write(&self, state: &State) -> Result<()> {
         let mut seen = self.seen();
         let temporary = temporary_path(&self.path);
-        let refused = error::io("write the projection", &temporary);
-        let (file, hash) = match write_hashed(&temporary, state) {
+        let is_in_place = self.write_as(&temporary, state, &mut seen);
+        if !matches!(is_in_place, Ok(true)) {
+            // Where something went wrong it may not be there, and that is what is told.
+            drop(std::fs::remove_file(&temporary));
+        }
+        is_in_place.map(drop)
+    }
+
+    /// Writes the file under another name, and gives it its own where that is another content. Answers whether it did.
+    fn write_as(&self, temporary: &Path, state: &State, seen: &mut Seen) -> Result<bool> {
+        let refused = error::io("write the projection", temporary);
+        let (file, hash) = match write_hashed(temporary, state) {
             Ok(written) => written,
             Err(error) if error.kind() == IoKind::InvalidData => {
                 let warning = format!("{} is not up to date: {error}", self.path.display());
-                warn(&mut seen, warning);
-                return std::fs::remove_file(&temporary).map_err(refused);
+                warn(seen, warning);
+                return Ok(false);
             }
             Err(error) => return Err(refused(error)),
         };
         let found = hash_of_file(&self.path)?;
-        let found = self.notice_edit(&mut seen, true, found)?;
+        let found = self.notice_edit(seen, true, found)?;
         if found == Some(hash) {
-            return std::fs::remove_file(&temporary).map_err(refused);
+            return Ok(false);
         }
         file.sync_all().map_err(refused)?;
         // Both are ours until the new one is in place, whenever the process ends.
         seen.ours.hashes = found.into_iter().chain([hash]).collect();
         let line = write_line(TAG, &seen.ours);
         replace_file(&projection_path(&self.folder), &line)?;
-        rename_durably(BACKEND, &temporary, &self.path)
+        rename_durably(BACKEND, temporary, &self.path)?;
+        Ok(true)
     }
 
     /// The hash of the file that is there, after an edited one was noticed.

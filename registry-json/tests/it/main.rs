@@ -322,6 +322,21 @@ fn projection_has_the_legacy_form_after_close() {
 }
 
 #[test]
+fn projection_that_cannot_be_written_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    fill(&store, 1);
+    // It is written now and then while the store is open.
+    while fs::create_dir(&path).is_err() {
+        drop(fs::remove_file(&path));
+    }
+    block_on(store.close()).unwrap();
+    assert!(path.is_dir());
+    assert!(!folder.path().join("registry.json.new").exists());
+}
+
+#[test]
 fn edit_by_hand_is_told_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("registry.json");
