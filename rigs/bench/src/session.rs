@@ -210,8 +210,9 @@ impl Session<'_> {
 
     /// Changes that are watched, and registrations.
     fn write(&mut self) -> Result<()> {
+        let has_watches = self.running.subject.tells_of_new_names();
         for face in self.running.faces() {
-            for watchers in WATCHERS {
+            for watchers in WATCHERS.into_iter().filter(|_| has_watches) {
                 self.note(Workload::Watch, face, watchers, |session| {
                     session.watch(face, watchers)
                 })?;

@@ -65,6 +65,11 @@ pub(crate) trait Subject {
         None
     }
 
+    /// Whether it can tell a client of records whose names the client does not know yet.
+    fn tells_of_new_names(&self) -> bool {
+        true
+    }
+
     /// How many leases one message renews, where one message can renew several.
     fn beats_at_once(&self) -> Option<u64> {
         None

@@ -29,6 +29,11 @@ impl Subject for Nacos {
         missing(PROGRAM, &[])
     }
 
+    // A listener names each record that it listens to.
+    fn tells_of_new_names(&self) -> bool {
+        false
+    }
+
     fn version(&self) -> String {
         let mut command = Command::new(PROGRAM);
         command.arg("--version");
