@@ -17,8 +17,8 @@ const TEXT_BYTES_MAX: usize = 1024;
 /// 2^64 by the golden ratio: multiplied with it, addresses that differ in few bits differ in the upper ones.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// What was looked up last at each place. A service has two: with one, nearly half of 10,000 services that are looked up
-/// in turn share theirs with another and are rendered each time.
+/// What was looked up last at each place. A service has two: with one, a quarter of 10,000 services that are looked up in
+/// turn share theirs with another and are rendered each time.
 #[derive(Debug, Default)]
 pub(crate) struct LookedUp(Places<Box<Text>, PLACES>);
 

@@ -97,7 +97,7 @@ fn checksum(tag: &[u8], body: &[u8]) -> u32 {
 
 /// Whether what follows the last good line of a file is room for the next one: zeros, which no line has.
 pub(crate) fn is_unwritten(rest: &[u8]) -> bool {
-    rest.iter().all(|byte| *byte == 0)
+    written(rest).is_empty()
 }
 
 /// What there is of a file before the zeros at its end.

@@ -23,9 +23,7 @@ use crate::store::BACKEND;
 /// # Errors
 /// `Corrupted` where redb would repair the file; those of opening it.
 pub(crate) fn check_pages(path: &Path, cache_bytes: usize) -> Result<()> {
-    let refused = |error| StoreError::io(BACKEND, "open the file", path, error);
-    let file = File::open(path).map_err(refused)?;
-    let bytes = file.metadata().map_err(refused)?.len();
+    let (file, bytes) = opened(path)?;
     if bytes > PAGES_CHECK_BYTES_MAX {
         return Ok(());
     }
@@ -51,10 +49,16 @@ pub(crate) fn check_pages(path: &Path, cache_bytes: usize) -> Result<()> {
 /// # Errors
 /// Those of opening it.
 pub(crate) fn open_unchanged(path: &Path, cache_bytes: usize) -> Result<Database> {
+    let (file, bytes) = opened(path)?;
+    open_sandbox(path, file, bytes, cache_bytes)
+}
+
+/// A file to read, and its size.
+fn opened(path: &Path) -> Result<(File, u64)> {
     let refused = |error| StoreError::io(BACKEND, "open the file", path, error);
     let file = File::open(path).map_err(refused)?;
     let bytes = file.metadata().map_err(refused)?.len();
-    open_sandbox(path, file, bytes, cache_bytes)
+    Ok((file, bytes))
 }
 
 fn open_sandbox(path: &Path, file: File, bytes: u64, cache_bytes: usize) -> Result<Database> {

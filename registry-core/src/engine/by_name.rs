@@ -11,7 +11,7 @@ use crate::revision::Revision;
 
 /// The newest service of each name that was published. A view finds a service here in one or two places of memory, where
 /// its order has some twenty names to compare that are far apart; a map of its own that it shares with the views before
-/// it would copy a node of 32 counted references for each commit, a fifth of what the driver takes for one.
+/// it would copy a node of 32 counted references for each commit.
 ///
 /// It is ahead of the views before the newest one, so that what it has may be too new for who asks: then the order tells.
 ///

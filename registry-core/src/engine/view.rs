@@ -315,9 +315,8 @@ impl View {
         self.revision = revision;
     }
 
-    /// Makes what became of services known to all views. It must be seen next, and by no one before.
+    /// Makes what became of services known to all views. The next one that is published must be this one.
     pub(super) fn index(&mut self) {
-        // A group has a few, the first page of a load many.
         let fresh = std::mem::take(&mut self.fresh);
         self.by_name.follow(fresh.into_iter(), self.revision);
         self.published = self.revision;

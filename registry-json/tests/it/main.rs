@@ -45,6 +45,22 @@ fn fill(store: &JsonStore, groups: u64) {
     }
 }
 
+/// Commits groups of large services until something has happened, and answers how many commits that took. That it never
+/// happens ends the test.
+fn fill_until(store: &JsonStore, has_happened: impl Fn() -> bool) -> u64 {
+    let large = "x".repeat(200);
+    let mut commits = 0;
+    while !has_happened() {
+        assert!(commits < 100_000, "it has not happened");
+        let group = (0..50).map(|number| {
+            let name = format!("service-{number}");
+            put(&name, &format!("{commits}-{large}"))
+        });
+        commits += block_on(store.commit(group.collect())).unwrap().len() as u64;
+    }
+    commits
+}
+
 fn revision(store: &JsonStore) -> Revision {
     block_on(store.head()).unwrap().revision()
 }
@@ -113,17 +129,8 @@ fn a_segment_that_is_full_ends_with_its_last_line() {
     let path = folder.path().join("registry.json");
     let store = open(&path);
     let first = last_segment(&path);
-    let large = "x".repeat(200);
-    let mut commits = 0;
-    // A segment takes some 8 MiB; that there is never a second one ends the test.
-    while last_segment(&path) == first {
-        assert!(commits < 100_000, "no segment followed");
-        let group = (0..200).map(|number| {
-            let name = format!("service-{number}");
-            put(&name, &format!("{commits}-{large}"))
-        });
-        commits += block_on(store.commit(group.collect())).unwrap().len() as u64;
-    }
+    // A segment takes some 8 MiB.
+    let commits = fill_until(&store, || last_segment(&path) != first);
     assert_eq!(fs::read(&first).unwrap().last(), Some(&b'\n'));
     lines_and_room(&last_segment(&path));
     drop(store);
@@ -259,17 +266,8 @@ fn snapshot_is_written_while_others_commit() {
     let path = folder.path().join("registry.json");
     let store = open(&path);
     let first = snapshots(&path);
-    let large = "x".repeat(200);
-    let mut commits = 0;
-    // A snapshot is due after some 4 MiB of log; that it is never written ends the test.
-    while snapshots(&path) == first {
-        assert!(commits < 100_000, "no snapshot was written");
-        let group = (0..50).map(|number| {
-            let name = format!("service-{number}");
-            put(&name, &format!("{commits}-{large}"))
-        });
-        commits += block_on(store.commit(group.collect())).unwrap().len() as u64;
-    }
+    // One is due after some 4 MiB of log.
+    let commits = fill_until(&store, || snapshots(&path) != first);
     fill(&store, 1);
     let expected = block_on(store.head()).unwrap();
     assert_eq!(expected.revision(), Revision(commits + 1));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use registry_core::portable::{PortableChange, PortableEntry};
-use registry_core::{Commit, LogEntry, Revision, TransactionId};
+use registry_core::{LogEntry, Revision, TransactionId};
 use rusqlite::{Connection, Row, params};
 
 use super::{Sum, hash, json, revision, stored, to_json};
@@ -34,21 +34,17 @@ impl LogRow {
 
     /// The row of an entry.
     pub(crate) fn of(entry: &LogEntry) -> Result<Self, Fault> {
-        let Commit {
-            revision,
-            id,
-            cause,
-            changes,
-        } = &entry.commit;
-        let changes: Vec<PortableChange<'_>> = changes.iter().map(PortableChange::from).collect();
+        let commit = &entry.commit;
+        let cause = &commit.cause;
+        let changes = commit.changes.iter().map(PortableChange::from);
         Ok(Self {
-            revision: stored(*revision)?,
-            id: id.to_string(),
+            revision: stored(commit.revision)?,
+            id: commit.id.to_string(),
             time: cause.time.to_string(),
             actor: cause.actor.clone(),
             action: cause.action.to_string(),
             reason: cause.reason.clone(),
-            changes: to_json(&changes),
+            changes: to_json(&changes.collect::<Vec<_>>()),
             previous: entry.previous.to_string(),
             hash: entry.hash.to_string(),
         })

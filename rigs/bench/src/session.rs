@@ -210,13 +210,8 @@ impl Session<'_> {
 
     /// Changes that are watched, and registrations.
     fn write(&mut self) -> Result<()> {
-        let has_watches = self.running.subject.tells_of_new_names();
-        for face in self.running.faces() {
-            for watchers in WATCHERS.into_iter().filter(|_| has_watches) {
-                self.note(Workload::Watch, face, watchers, |session| {
-                    session.watch(face, watchers)
-                })?;
-            }
+        if self.running.subject.tells_of_new_names() {
+            self.watch_all()?;
         }
         for face in self.running.faces() {
             for clients in self.plan.clients.clone() {
@@ -231,6 +226,17 @@ impl Session<'_> {
                         .running
                         .drive(face, course, &mut work)
                         .map(Figure::Load)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn watch_all(&mut self) -> Result<()> {
+        for face in self.running.faces() {
+            for watchers in WATCHERS {
+                self.note(Workload::Watch, face, watchers, |session| {
+                    session.watch(face, watchers)
                 })?;
             }
         }
