@@ -27,12 +27,12 @@ const fn case(name: &'static str, operations: u64, run: fn(u64) -> Result<()>) -
 /// json and sled are not among them: threads of theirs follow the clock, so that counts of them are those of the
 /// machine's speed.
 pub(super) const CASES: &[Case] = &[
-    case("lookup_in_process", 2000, stores::lookup),
+    case("lookup_in_process", 50_000, stores::lookup),
     case("lookup_over_http", 500, faces::lookup_http),
     case("lookup_over_websocket", 500, faces::lookup_websocket),
     case("list_over_http", 20_000, faces::list_http),
     case("register_over_websocket", 512, faces::register_websocket),
-    case("heartbeat_in_process", 2000, stores::heartbeat),
+    case("heartbeat_in_process", 50_000, stores::heartbeat),
     case("heartbeat_over_websocket", 500, faces::heartbeat_websocket),
     case("heartbeats_in_batches", 10_000, faces::heartbeats_websocket),
     case("event_to_100_subscribers", 2000, faces::events_websocket),
