@@ -82,6 +82,8 @@ pub(crate) struct Findings {
     /// Records of the larger data set.
     pub(crate) records: u64,
     pub(crate) seconds: f64,
+    /// How often all of it was measured.
+    pub(crate) rounds: usize,
     /// Why it was not measured.
     pub(crate) skipped: Option<String>,
     pub(crate) problems: Vec<String>,
@@ -157,28 +159,36 @@ fn folder(part: &str) -> PathBuf {
     Path::new("target/bench").join(part)
 }
 
+/// Findings of a subject that was never measured.
+#[cfg(test)]
+pub(crate) fn of_test(subject: &str, points: Vec<Point>) -> Findings {
+    Findings {
+        subject: subject.to_owned(),
+        version: String::new(),
+        machine: Machine::default(),
+        records: 1_000_000,
+        seconds: 3.0,
+        rounds: 1,
+        skipped: None,
+        problems: Vec::new(),
+        points,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn findings(records: u64, memory: &[(Workload, u64)]) -> Findings {
+        let points = memory.iter().map(|(workload, bytes)| Point {
+            workload: *workload,
+            face: String::new(),
+            clients: 1,
+            figure: Figure::Bytes(*bytes),
+        });
         Findings {
-            subject: String::new(),
-            version: String::new(),
-            machine: Machine::default(),
             records,
-            seconds: 1.0,
-            skipped: None,
-            problems: Vec::new(),
-            points: memory
-                .iter()
-                .map(|(workload, bytes)| Point {
-                    workload: *workload,
-                    face: String::new(),
-                    clients: 1,
-                    figure: Figure::Bytes(*bytes),
-                })
-                .collect(),
+            ..of_test("", points.collect())
         }
     }
 

@@ -17,6 +17,7 @@ mod peers;
 mod percentiles;
 mod record;
 mod report;
+mod rounds;
 mod session;
 mod subject;
 

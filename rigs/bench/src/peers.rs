@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use tempfile::TempDir;
 
-use crate::findings::{Figure, Findings, Workload, keep};
+use crate::bounds;
+use crate::findings::{Figure, Findings, Workload};
 use crate::machine::Machine;
 use crate::report::{Output, peers_text};
-use crate::session::{Plan, measure};
+use crate::rounds::{Rounds, numbered};
+use crate::session::{Plan, Topic, measure};
 use crate::subject::{Harness, Subject, peers};
-use crate::{bounds, interrupt};
 
 /// Name of the part, in files and on the page.
 pub(crate) const PART: &str = "peers";
@@ -32,6 +33,14 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
 
+    /// How often all of it is measured; the figures in the middle are told
+    #[arg(long, default_value_t = 1)]
+    pub(crate) rounds: usize,
+
+    /// What is measured; all of it by default
+    #[arg(long, value_delimiter = ',', value_name = "WORKLOAD")]
+    workloads: Vec<Topic>,
+
     /// Numbers of clients
     #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
     clients: Vec<usize>,
@@ -46,7 +55,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn plan(&self) -> Result<Plan> {
-        Plan::new(self.seconds, self.clients.clone(), self.records)
+        let plan = Plan::new(self.seconds, self.clients.clone(), self.records)?;
+        Ok(plan.only(self.workloads.clone()))
     }
 
     /// Whether a subject is asked for: by name, or else because it is so by default.
@@ -63,18 +73,11 @@ pub(crate) fn is_wanted(only: &[String], name: &str, by_default: bool) -> bool {
     only.iter().any(|only| only == name)
 }
 
-/// Measures each subject in turn.
+/// Measures each subject in turn, round by round.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let plan = options.plan()?;
     let place = place()?;
     let machine = Machine::look(place.path());
-    let mut all = Vec::new();
-    if options.wants(DISK, true) {
-        let disk = of_bound(DISK, &plan, &machine, &place, bounds::disk);
-        interrupt::check()?;
-        keep(PART, &disk)?;
-        all.push(disk);
-    }
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     for backend in ["redb", "json", "sled", "sqlite", "memory"] {
         if options.wants(backend, ["redb", "json"].contains(&backend)) {
@@ -86,47 +89,42 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .into_iter()
         .filter(|peer| options.wants(&peer.name(), true));
     subjects.extend(wanted);
-    for subject in &subjects {
-        let findings = of_subject(&**subject, &plan, &machine, &place);
-        // One that was cut short is not kept.
-        interrupt::check()?;
-        keep(PART, &findings)?;
-        all.push(findings);
-        // Beside the registry, and with an answer of its size.
-        if let Some(bytes) =
-            answer_bytes(&all).filter(|_| !has(&all, BARE) && options.wants("bare", true))
-        {
-            let bare = of_bound(BARE, &plan, &machine, &place, |plan, folder, findings| {
-                bounds::bare(bytes, plan, folder, findings)
-            });
-            interrupt::check()?;
-            keep(PART, &bare)?;
-            all.push(bare);
+    let mut rounds = Rounds::new(PART);
+    for _ in numbered(options.rounds)? {
+        if options.wants(DISK, true) {
+            rounds.add(of_bound(DISK, &plan, &machine, &place, bounds::disk))?;
+        }
+        let mut wants_bare = options.wants("bare", true);
+        for subject in &subjects {
+            let findings = of_subject(&**subject, &plan, &machine, &place);
+            let answer = answer_bytes(&findings);
+            rounds.add(findings)?;
+            // Beside the registry, and with an answer of its size.
+            if let Some(bytes) = answer.filter(|_| wants_bare) {
+                wants_bare = false;
+                let bare = |plan: &Plan, folder: &Path, findings: &mut Findings| {
+                    bounds::bare(bytes, plan, folder, findings)
+                };
+                rounds.add(of_bound(BARE, &plan, &machine, &place, bare))?;
+            }
         }
     }
+    let all = rounds.middle();
     options.output.tell(PART, &all, &peers_text(&all))
 }
 
-fn has(all: &[Findings], name: &str) -> bool {
-    all.iter().any(|findings| findings.subject == name)
-}
-
-/// Body of an answer over HTTP; none before harness was measured, or where it is not.
-fn answer_bytes(all: &[Findings]) -> Option<usize> {
-    let measured = all
-        .iter()
-        .filter(|findings| findings.subject.starts_with("harness"));
-    let mut measured = measured.peekable();
-    measured.peek()?;
-    let bytes = measured
-        .flat_map(|findings| &findings.points)
-        .find_map(|point| match point.figure {
-            Figure::Load(load) if point.workload == Workload::Lookup && point.face == "HTTP" => {
-                Some(load.answer_bytes)
-            }
-            _ => None,
-        });
-    Some(bytes.unwrap_or(ANSWER_BYTES))
+/// Body of an answer over HTTP; none of other servers than harness.
+fn answer_bytes(findings: &Findings) -> Option<usize> {
+    if !findings.subject.starts_with("harness") {
+        return None;
+    }
+    let found = findings.points.iter().find_map(|point| match point.figure {
+        Figure::Load(load) if point.workload == Workload::Lookup && point.face == "HTTP" => {
+            Some(load.answer_bytes)
+        }
+        _ => None,
+    });
+    Some(found.unwrap_or(ANSWER_BYTES))
 }
 
 /// A folder of the disk that the tree is on; it goes when the run ends.
@@ -181,6 +179,7 @@ fn empty(name: &str, plan: &Plan, machine: &Machine) -> Findings {
         machine: machine.clone(),
         records: plan.records,
         seconds: plan.time.as_secs_f64(),
+        rounds: 1,
         skipped: None,
         problems: Vec::new(),
         points: Vec::new(),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
 
 use crate::findings::{Figure, Findings, Point, SMALL, Workload};
 use crate::interrupt;
@@ -30,8 +31,36 @@ pub(crate) struct Plan {
     pub(crate) clients: Vec<usize>,
     /// Of the larger data set.
     pub(crate) records: u64,
-    /// Whether leases, start and memory are measured, too.
-    pub(crate) is_whole: bool,
+    /// What is measured; all of it where none is named.
+    topics: Vec<Topic>,
+}
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topic {
+    Registration,
+    Lookup,
+    List,
+    Heartbeat,
+    Watch,
+    Start,
+    Memory,
+}
+
+impl Topic {
+    /// Of what a session measures.
+    fn of(workload: Workload) -> Option<Self> {
+        Some(match workload {
+            Workload::Register => Self::Registration,
+            Workload::Lookup | Workload::LookupPipelined => Self::Lookup,
+            Workload::List => Self::List,
+            Workload::Beat | Workload::BeatBatched => Self::Heartbeat,
+            Workload::Watch => Self::Watch,
+            Workload::StartClean | Workload::StartKilled => Self::Start,
+            Workload::MemorySmall | Workload::MemoryLarge => Self::Memory,
+            _ => return None,
+        })
+    }
 }
 
 impl Plan {
@@ -56,8 +85,17 @@ impl Plan {
             time: Duration::from_secs_f64(seconds),
             clients,
             records,
-            is_whole: true,
+            topics: Vec::new(),
         })
+    }
+
+    /// Some of it alone; all of it where none is named.
+    pub(crate) fn only(self, topics: Vec<Topic>) -> Self {
+        Self { topics, ..self }
+    }
+
+    fn wants(&self, topic: Topic) -> bool {
+        self.topics.is_empty() || self.topics.contains(&topic)
     }
 }
 
@@ -96,11 +134,11 @@ pub(crate) fn measure(
     }
     session.read()?;
     session.write()?;
-    if plan.is_whole {
+    if plan.wants(Topic::Heartbeat) {
         session.renew()?;
     }
     drop(session);
-    if !plan.is_whole {
+    if !plan.wants(Topic::Start) && !plan.wants(Topic::Memory) {
         return Ok(());
     }
     let mut session = Session {
@@ -111,7 +149,10 @@ pub(crate) fn measure(
     };
     session.load(plan.records)?;
     session.note(Workload::MemoryLarge, "", 1, memory)?;
-    session.start_again()
+    if plan.wants(Topic::Start) {
+        session.start_again()?;
+    }
+    Ok(())
 }
 
 fn memory(session: &mut Session) -> Result<Figure> {
@@ -134,7 +175,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Takes a measurement. One that fails is noted, unless that is the end of the server or of the run.
+    /// Takes a measurement that is wanted. One that fails is noted, unless that is the end of the server or of the run.
     fn note(
         &mut self,
         workload: Workload,
@@ -143,6 +184,9 @@ impl Session<'_> {
         measure: impl FnOnce(&mut Self) -> Result<Figure>,
     ) -> Result<()> {
         interrupt::check()?;
+        if Topic::of(workload).is_some_and(|topic| !self.plan.wants(topic)) {
+            return Ok(());
+        }
         match measure(self) {
             Ok(figure) => self.findings.points.push(Point {
                 workload,

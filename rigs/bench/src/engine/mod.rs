@@ -21,11 +21,12 @@ pub(crate) use self::commits::Committed;
 pub(crate) use self::leases::{RENEWAL_SECONDS, TTL_SECONDS};
 pub(crate) use self::lookups::{FACES, THREADS, sizes};
 pub(crate) use self::raw::Replayed;
-use crate::findings::{Figure, Findings, Point, Workload, keep};
+use crate::findings::{Figure, Findings, Point, Workload};
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::peers::{is_wanted, of_bound, place};
 use crate::report::{Output, engine_text};
+use crate::rounds::{Rounds, numbered};
 use crate::session::Plan;
 
 /// Name of the part, in files and on the page.
@@ -55,6 +56,10 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
 
+    /// How often all of it is measured; the figures in the middle are told
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+
     /// Services of the larger set of lookups, and instances with a lease
     #[arg(long, default_value_t = 1_000_000)]
     records: u64,
@@ -63,33 +68,29 @@ pub(crate) struct Options {
     output: Output,
 }
 
-/// Measures each backend in turn, then what happens in memory alone.
+/// Measures each backend in turn, then what happens in memory alone, round by round.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let plan = Plan::new(options.seconds, CALLERS.to_vec(), options.records)?;
     let place = place()?;
     let machine = Machine::look(place.path());
-    let mut all = Vec::new();
-    let mut add = |findings: Findings| {
-        // One that was cut short is not kept.
-        interrupt::check()?;
-        keep(PART, &findings)?;
-        all.push(findings);
-        Ok::<(), anyhow::Error>(())
-    };
-    for backend in BACKENDS {
-        if is_wanted(&options.only, backend.as_str(), backend != Backend::Memory) {
-            let measure = |plan: &Plan, folder: &Path, findings: &mut Findings| {
-                of_backend(backend, plan, folder, findings)
-            };
-            add(of_bound(backend.as_str(), &plan, &machine, &place, measure))?;
+    let mut rounds = Rounds::new(PART);
+    for _ in numbered(options.rounds)? {
+        for backend in BACKENDS {
+            if is_wanted(&options.only, backend.as_str(), backend != Backend::Memory) {
+                let measure = |plan: &Plan, folder: &Path, findings: &mut Findings| {
+                    of_backend(backend, plan, folder, findings)
+                };
+                rounds.add(of_bound(backend.as_str(), &plan, &machine, &place, measure))?;
+            }
+        }
+        if is_wanted(&options.only, LOOKUPS, true) {
+            rounds.add(of_bound(LOOKUPS, &plan, &machine, &place, lookups::measure))?;
+        }
+        if is_wanted(&options.only, LEASES, true) {
+            rounds.add(of_bound(LEASES, &plan, &machine, &place, leases::measure))?;
         }
     }
-    if is_wanted(&options.only, LOOKUPS, true) {
-        add(of_bound(LOOKUPS, &plan, &machine, &place, lookups::measure))?;
-    }
-    if is_wanted(&options.only, LEASES, true) {
-        add(of_bound(LEASES, &plan, &machine, &place, leases::measure))?;
-    }
+    let all = rounds.middle();
     options.output.tell(PART, &all, &engine_text(&all))
 }
 

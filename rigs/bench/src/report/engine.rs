@@ -268,8 +268,7 @@ fn told(callers: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::Point;
-    use crate::machine::Machine;
+    use crate::findings::{Point, of_test};
     use crate::percentiles::Latencies;
 
     fn findings(subject: &str, points: Vec<(Workload, &str, usize, Figure)>) -> Findings {
@@ -281,16 +280,7 @@ mod tests {
                 clients,
                 figure,
             });
-        Findings {
-            subject: subject.into(),
-            version: String::new(),
-            machine: Machine::look(std::path::Path::new(".")),
-            records: 1_000_000,
-            seconds: 3.0,
-            skipped: None,
-            problems: Vec::new(),
-            points: points.collect(),
-        }
+        of_test(subject, points.collect())
     }
 
     fn backend(subject: &str) -> Findings {

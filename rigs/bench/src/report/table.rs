@@ -80,27 +80,34 @@ pub(super) fn told_of_run(all: &[Findings]) -> String {
         return "Nothing was measured.\n".to_owned();
     };
     let mut text = format!("{}\n", first.machine.sentence());
-    let seconds = first.seconds;
-    writeln!(text, "{seconds} s a measurement.").expect("a String takes it");
+    let effort = effort(first);
+    writeln!(text, "{effort}.").expect("a String takes it");
     for findings in all {
-        if findings.machine.commit != first.machine.commit
-            || findings.seconds.to_bits() != seconds.to_bits()
-        {
-            let Findings {
-                subject,
-                machine,
-                seconds,
-                ..
-            } = findings;
+        let other = self::effort(findings);
+        let Findings {
+            subject, machine, ..
+        } = findings;
+        if machine.commit != first.machine.commit || other != effort {
             writeln!(
                 text,
-                "{subject} is of another run: {}, commit {}, {seconds} s a measurement.",
+                "{subject} is of another run: {}, commit {}, {other}.",
                 machine.date, machine.commit
             )
             .expect("a String takes it");
         }
     }
     text
+}
+
+/// How long and how often it was measured.
+fn effort(findings: &Findings) -> String {
+    let Findings {
+        seconds, rounds, ..
+    } = findings;
+    match rounds {
+        1 => format!("{seconds} s a measurement"),
+        _ => format!("{seconds} s a measurement, the one in the middle of {rounds}"),
+    }
 }
 
 /// Each subject with each of its protocols that was measured.
