@@ -56,5 +56,5 @@ pub use store::{
 };
 pub use time::{Span, SpanError, Timestamp, TimestampError};
 pub use transaction::{
-    Cause, Committed, Mutation, Outcome, Precondition, Rejection, Transaction, TransactionId,
+    Cause, Committed, Mutation, Outcome, Precondition, Rejection, Seen, Transaction, TransactionId,
 };

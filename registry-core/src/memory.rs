@@ -111,8 +111,9 @@ impl RegistryStore for MemoryStore {
             recent,
             ..
         } = &*state;
-        let evaluation = evaluate(head, recent, group, &mut |key, _| {
-            Ok(records.get(key).cloned())
+        let evaluation = evaluate(head, recent, group, &mut |key, seen| match seen {
+            Some(seen) => Ok(seen.record.clone()),
+            None => Ok(records.get(key).cloned()),
         })?;
         let outcomes = state.apply(evaluation);
         self.tip.publish(state.head.clone());

@@ -112,14 +112,33 @@ pub enum Precondition {
     Present(Key),
     /// The record at the key was last changed by that commit. Revision 0 means that nothing is there.
     ModifiedAt(Key, Revision),
-    /// The record at its key is that one: as [`ModifiedAt`](Self::ModifiedAt) its last commit. A store that finds a
-    /// record of that commit need not read the rest of it. Goes to no other process: there it is `ModifiedAt`.
+    /// At the key is what was seen there: as [`ModifiedAt`](Self::ModifiedAt) its last commit, but that a store need not
+    /// read what nobody can have changed. Goes to no other process: there it is `ModifiedAt`.
     #[serde(skip)]
-    Unmodified(Versioned),
+    AsSeen(Seen),
     /// The record at the key was last changed by the transaction with that index in the same group.
     ModifiedBy(Key, u32),
     /// The last commit of the store is that one, those before it in the group included.
     HeadIs(Revision),
+}
+
+/// What was at a key at a revision. Whoever says so has read it from the same store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The key.
+    pub key: Key,
+    /// The record; none where nothing was there.
+    pub record: Option<Versioned>,
+    /// The last commit of the store when it was so.
+    pub at: Revision,
+}
+
+impl Seen {
+    /// The last commit of the record; 0 where nothing was there.
+    pub fn modified(&self) -> Revision {
+        let record = self.record.as_ref();
+        record.map_or(Revision::ZERO, |record| record.modified)
+    }
 }
 
 /// One change of one key.

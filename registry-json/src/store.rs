@@ -256,9 +256,15 @@ impl Inner {
         let mut files = self.files.lock(&self.tip)?;
         self.tip.check_writable()?;
         let old = self.state.load_full();
-        let evaluation = evaluate(&old.head, &self.recent.read(), group, &mut |key, _| {
-            Ok(old.records.get(key).cloned())
-        })?;
+        let evaluation = evaluate(
+            &old.head,
+            &self.recent.read(),
+            group,
+            &mut |key, seen| match seen {
+                Some(seen) => Ok(seen.record.clone()),
+                None => Ok(old.records.get(key).cloned()),
+            },
+        )?;
         let Evaluation {
             outcomes,
             entries,

@@ -220,7 +220,7 @@ fn load(path: &Path, transaction: ReadTransaction) -> Result<Loaded> {
                 .get(key)
             {
                 Some(write) => Ok(write.clone()),
-                None => view.get(key, None),
+                None => view.get(key),
             })
             .map_err(|error| error.at_path(path))?;
             snapshot.push([entry], writes, head);

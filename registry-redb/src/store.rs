@@ -241,9 +241,15 @@ impl Inner {
         engine.writable()?;
         let view = self.view(&engine)?;
         let recent = self.recent.read();
-        evaluate(&view.snapshot.head, &recent, group, &mut |key, known| {
-            view.get(key, known)
-        })
+        evaluate(
+            &view.snapshot.head,
+            &recent,
+            group,
+            &mut |key, seen| match seen {
+                Some(seen) => Ok(seen.record.clone()),
+                None => view.get(key),
+            },
+        )
     }
 
     fn publish(&self, snapshot: Snapshot) {
@@ -400,7 +406,7 @@ impl RegistryStore for RedbStore {
 
     async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
         let key = key.clone();
-        self.read(move |view| view.get(&key, None)).await
+        self.read(move |view| view.get(&key)).await
     }
 
     async fn range(&self, request: RangeRequest) -> Result<RangePage> {

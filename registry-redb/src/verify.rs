@@ -133,7 +133,7 @@ fn verify_found(
     verification: &mut Verification,
 ) {
     verification.record(record);
-    match view.get(record.key(), None) {
+    match view.get(record.key()) {
         Ok(Some(found)) if found == *record => {}
         Ok(_) => verification.find(record.key(), "a point read does not find it"),
         Err(error) => verification.find(record.key(), told(&error)),

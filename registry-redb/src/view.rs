@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
-use registry_core::codec::{
-    decode_known_value, decode_log_value, decode_meta, decode_value, unseal_bytes,
-};
+use registry_core::codec::{decode_log_value, decode_meta, decode_value, unseal_bytes};
 use registry_core::commit::{ChangeCollector, RangeCollector, Write, check_changes};
 use registry_core::{
     ChangePage, ChangesRequest, Head, Key, LogEntry, Note, RangePage, RangeRequest, Result,
@@ -95,22 +93,22 @@ impl<'a> View<'a> {
             .map_err(|error| error::codec(self.path, "read the head", error))
     }
 
-    /// The record at a key as of the snapshot's head, which may be known.
-    pub(crate) fn get(&self, key: &Key, known: Option<&Versioned>) -> Result<Option<Versioned>> {
+    /// The record at a key as of the snapshot's head.
+    pub(crate) fn get(&self, key: &Key) -> Result<Option<Versioned>> {
         match self.snapshot.writes.get(key) {
             Some(write) => Ok(write.clone()),
-            None => self.get_folded(key, known),
+            None => self.get_folded(key),
         }
     }
 
     /// The record in the table, which must be what the log's index says of the key.
-    fn get_folded(&self, key: &Key, known: Option<&Versioned>) -> Result<Option<Versioned>> {
+    fn get_folded(&self, key: &Key) -> Result<Option<Versioned>> {
         let bytes = key.to_bytes();
         let stored = self
             .state
             .get(&bytes[..])
             .map_err(|error| self.unread(error))?;
-        let record = stored.map(|stored| decode_known_value(key, stored.value(), known));
+        let record = stored.map(|stored| decode_value(key, stored.value()));
         let record = record
             .transpose()
             .map_err(|error| StoreError::codec(BACKEND, key, error).at_path(self.path))?;
@@ -279,7 +277,7 @@ impl<'a> View<'a> {
             let detail = format!("the change of revision {end} is not in the index");
             return Err(self.damaged(detail).at_key(key));
         }
-        self.get_folded(key, None).map(drop)
+        self.get_folded(key).map(drop)
     }
 
     /// The last change of a key in the index up to a revision, where there is one.

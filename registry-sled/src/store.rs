@@ -246,16 +246,19 @@ impl Inner {
         group: Vec<Transaction>,
     ) -> Result<Vec<Outcome>> {
         let trees = &engine.trees;
-        let mut seen = BTreeMap::new();
+        let mut replaced = BTreeMap::new();
         let evaluation = {
             let published = self.published.read();
             evaluate(
                 &published.head,
                 &self.recent.read(),
                 group,
-                &mut |key, known| {
-                    let record = trees.get(&published, key, known)?;
-                    seen.insert(key.clone(), record.clone());
+                &mut |key, seen| {
+                    let record = match seen {
+                        Some(seen) => seen.record.clone(),
+                        None => trees.get(&published, key)?,
+                    };
+                    replaced.insert(key.clone(), record.clone());
                     Ok(record)
                 },
             )?
@@ -269,12 +272,12 @@ impl Inner {
         if entries.is_empty() {
             return Ok(outcomes);
         }
-        seen.retain(|key, _| writes.contains_key(key));
+        replaced.retain(|key, _| writes.contains_key(key));
         let mut batch = Batch::default();
         batch.append(trees, &entries)?;
         batch.write(&writes);
         batch.put_head(&head);
-        self.run(writer, engine, &batch, seen, head)?;
+        self.run(writer, engine, &batch, replaced, head)?;
         self.recent
             .write()
             .extend(entries.iter().map(|entry| &**entry));
@@ -434,7 +437,7 @@ impl RegistryStore for SledStore {
 
     async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
         let key = key.clone();
-        self.read(move |trees, published| trees.get(published, &key, None))
+        self.read(move |trees, published| trees.get(published, &key))
             .await
     }
 

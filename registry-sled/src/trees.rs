@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use registry_core::codec::{decode_known_value, decode_log_value, decode_meta, unseal_bytes};
+use registry_core::codec::{decode_log_value, decode_meta, decode_value, unseal_bytes};
 use registry_core::commit::{ChangeCollector, RangeCollector, Write, check_changes};
 use registry_core::{
     ChangePage, ChangesRequest, Head, Key, LogEntry, Note, RangePage, RangeRequest, Result,
@@ -62,30 +62,20 @@ impl Trees {
         decode_meta(HEAD, &stored).map_err(|error| error::codec(&self.path, "read the head", error))
     }
 
-    /// The record at a key as of the published head, which may be known.
-    pub(crate) fn get(
-        &self,
-        published: &Published,
-        key: &Key,
-        known: Option<&Versioned>,
-    ) -> Result<Option<Versioned>> {
+    /// The record at a key as of the published head.
+    pub(crate) fn get(&self, published: &Published, key: &Key) -> Result<Option<Versioned>> {
         match published.shadow.get(key) {
             Some(write) => Ok(write.clone()),
-            None => self.get_stored(&published.head, key, known),
+            None => self.get_stored(&published.head, key),
         }
     }
 
     /// The stored record, which must be what the log's index says of the key: sled drops what it cannot read.
-    fn get_stored(
-        &self,
-        head: &Head,
-        key: &Key,
-        known: Option<&Versioned>,
-    ) -> Result<Option<Versioned>> {
+    fn get_stored(&self, head: &Head, key: &Key) -> Result<Option<Versioned>> {
         let place = key.to_bytes();
         let row = self.services.get(&place);
         let row = row.map_err(|error| self.unread(error))?;
-        let record = row.map(|row| self.read_record(key, &place, &row, known));
+        let record = row.map(|row| self.read_record(key, &place, &row));
         let record = record.transpose()?;
         self.check_stored(head, key, record.as_ref())?;
         Ok(record)
@@ -182,18 +172,12 @@ impl Trees {
     pub(crate) fn read_row(&self, place: &[u8], row: &IVec) -> Result<Versioned> {
         let key = Key::from_bytes(place)
             .map_err(|error| self.damaged("expected a key of a record").caused_by(error))?;
-        self.read_record(&key, place, row, None)
+        self.read_record(&key, place, row)
     }
 
-    fn read_record(
-        &self,
-        key: &Key,
-        place: &[u8],
-        row: &IVec,
-        known: Option<&Versioned>,
-    ) -> Result<Versioned> {
+    fn read_record(&self, key: &Key, place: &[u8], row: &IVec) -> Result<Versioned> {
         let value = self.whole(Of::Services, place, row)?;
-        decode_known_value(key, &value, known)
+        decode_value(key, &value)
             .map_err(|error| StoreError::codec(BACKEND, key, error).at_path(&self.path))
     }
 
@@ -257,7 +241,7 @@ impl Trees {
             let detail = format!("the change of revision {end} is not in the index");
             return Err(self.damaged(detail).at_key(key));
         }
-        self.get(published, key, None).map(drop)
+        self.get(published, key).map(drop)
     }
 
     pub(crate) fn notes(&self) -> Result<Vec<Note>> {

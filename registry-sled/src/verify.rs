@@ -122,7 +122,7 @@ fn verify_services(
             }
         };
         verification.record(&record);
-        match trees.get(published, record.key(), None) {
+        match trees.get(published, record.key()) {
             Ok(Some(found)) if found == record => {}
             Ok(_) => verification.find(record.key(), "a point read does not find it"),
             Err(error) => verification.find(record.key(), told(&error)),

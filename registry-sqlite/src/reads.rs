@@ -45,16 +45,8 @@ pub(crate) fn check_ready(row: &HeadRow) -> Result<(), Fault> {
 }
 
 /// The record at a key.
-pub(crate) fn record(
-    connection: &Connection,
-    key: &Key,
-    known: Option<&Versioned>,
-) -> Result<Option<Versioned>, Fault> {
-    let table = Table::of(key.kind());
-    match known {
-        Some(known) if table.has(connection, known)? => Ok(Some(known.clone())),
-        _ => table.get(connection, key),
-    }
+pub(crate) fn record(connection: &Connection, key: &Key) -> Result<Option<Versioned>, Fault> {
+    Table::of(key.kind()).get(connection, key)
 }
 
 /// A page of the state.

@@ -357,7 +357,7 @@ impl RegistryStore for SqliteStore {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>> {
         let key = key.clone();
         let read = self.read("read a record", move |connection, _| {
-            reads::record(connection, &key, None)
+            reads::record(connection, &key)
         });
         Ok(read.await?.0)
     }

@@ -4,7 +4,7 @@ use registry_core::{Key, Kind, Versioned};
 use rusqlite::{Connection, Row, params_from_iter};
 
 use crate::error::Fault;
-use crate::rows::{InstanceRow, RecordRow, ServiceRow, StateRow, stored};
+use crate::rows::{InstanceRow, RecordRow, ServiceRow, StateRow};
 
 /// A table of the state. The rows of a kind stand in the order of keys: SQLite compares texts by their bytes.
 pub(crate) struct Table {
@@ -125,22 +125,6 @@ impl Table {
         let mut rows = select.query(params_from_iter(parts(key)))?;
         let row = rows.next()?.map(|row| self.read(row)).transpose()?;
         Ok(row.map(|row| row.record))
-    }
-
-    /// Whether the row of a record is of the same commits and has its hash.
-    pub(crate) fn has(&self, connection: &Connection, record: &Versioned) -> Result<bool, Fault> {
-        let Self { name, at, .. } = self;
-        let columns = "created_revision, modified_revision, hash";
-        let sql = format!("SELECT {columns} FROM {name} WHERE {at}");
-        let mut select = connection.prepare_cached(&sql)?;
-        let mut rows = select.query(params_from_iter(parts(record.key())))?;
-        let Some(row) = rows.next()? else {
-            return Ok(false);
-        };
-        let commits = (stored(record.created)?, stored(record.modified)?);
-        let hash = row.get_ref(2)?.as_str();
-        let is_same = hash.is_ok_and(|hash| hash == record.image.hash().to_string());
-        Ok(is_same && (row.get(0)?, row.get(1)?) == commits)
     }
 
     /// Hands the records of a kind after a key out, in order, until `take` has enough.

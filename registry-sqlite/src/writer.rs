@@ -5,7 +5,7 @@ use registry_core::commit::{
 };
 use registry_core::{
     Anchor, Change, Committed, Durability, ErrorKind, Head, Key, LogEntry, Note, Outcome,
-    RestorePage, Revision, Transaction, TransactionId, Versioned,
+    RestorePage, Revision, Seen, Transaction, TransactionId,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -94,9 +94,11 @@ impl Writer {
     ) -> Result<(Vec<Outcome>, Head), Failed> {
         let evaluation = self.transact(|connection, mut row, recent| {
             reads::check_ready(&row)?;
-            let mut lookup = |key: &Key, known: Option<&Versioned>| {
-                reads::record(connection, key, known)
-                    .map_err(|fault| fault.at(path, "read a record"))
+            let mut lookup = |key: &Key, seen: Option<&Seen>| match seen {
+                Some(seen) => Ok(seen.record.clone()),
+                None => {
+                    reads::record(connection, key).map_err(|fault| fault.at(path, "read a record"))
+                }
             };
             let evaluation = evaluate(&row.head, recent, group, &mut lookup)?;
             if !evaluation.entries.is_empty() {

@@ -119,12 +119,10 @@ pub(super) struct TransactionForm<'a> {
     cause: Cow<'a, Cause>,
 }
 
-/// A precondition without the record that the asker saw, which is a help to a store at hand alone.
+/// A precondition without what the asker saw, which is a help to a store at hand alone.
 fn sent(precondition: &Precondition) -> Precondition {
     match precondition {
-        Precondition::Unmodified(seen) => {
-            Precondition::ModifiedAt(seen.key().clone(), seen.modified)
-        }
+        Precondition::AsSeen(seen) => Precondition::ModifiedAt(seen.key.clone(), seen.modified()),
         other => other.clone(),
     }
 }

@@ -1,6 +1,6 @@
 //! Every kind of precondition: where it holds, where it does not, and what the rejection tells.
 
-use registry_core::{Image, Outcome, Precondition, Rejection, Revision, Transaction};
+use registry_core::{Image, Outcome, Precondition, Rejection, Revision, Seen, Transaction};
 
 use crate::case::{Case, Verdict, any, case, persistent};
 use crate::fixture::{delete, key, put, when};
@@ -11,7 +11,8 @@ pub(super) const CASES: &[Case] = &[
     case!(any, absent_holds_only_where_nothing_is),
     case!(any, present_holds_only_where_something_is),
     case!(any, modified_at_compares_the_revision),
-    case!(any, unmodified_compares_the_record_that_was_seen),
+    case!(any, as_seen_compares_what_is_there_with_what_was),
+    case!(any, as_seen_knows_what_the_group_changed),
     case!(persistent, record_that_was_seen_is_the_one_that_is_replaced),
     case!(any, revision_zero_means_absent),
     case!(any, head_is_counts_the_group_so_far),
@@ -93,24 +94,52 @@ fn modified_at_compares_the_revision(subject: &Subject) -> Verdict {
     Ok(())
 }
 
-fn unmodified_compares_the_record_that_was_seen(subject: &Subject) -> Verdict {
+/// What the store has at a key now.
+fn seen(store: &Handle, name: &str) -> registry_core::Result<Precondition> {
+    let at = store.head()?.revision();
+    let (key, record) = (key(name), store.get(name)?);
+    Ok(Precondition::AsSeen(Seen { key, record, at }))
+}
+
+fn as_seen_compares_what_is_there_with_what_was(subject: &Subject) -> Verdict {
+    let store = subject.open()?;
+    let nothing = seen(&store, "a")?;
+    store.apply(put("a", "1"))?;
+    let overtaken = seen(&store, "a")?;
+    assert_eq!(attempt(&store, nothing)?, rejected(0, "a", Some(1)));
+    store.apply(put("a", "2"))?;
+    assert_eq!(attempt(&store, overtaken)?, rejected(0, "a", Some(2)));
+    let current = seen(&store, "a")?;
+    // Of before another commit, which changed something else.
+    store.apply(put("b", "1"))?;
+    let replace = when(put("a", "3"), [current.clone()]);
+    assert_eq!(store.try_apply(replace)?, applied(4));
+    store.apply(delete("a"))?;
+    assert_eq!(attempt(&store, current)?, rejected(0, "a", None));
+    let create = when(put("a", "4"), [seen(&store, "a")?]);
+    assert_eq!(store.try_apply(create)?, applied(6));
+    store.verify_clean()
+}
+
+/// What was seen before the group does not hold for what the group changed.
+fn as_seen_knows_what_the_group_changed(subject: &Subject) -> Verdict {
     let store = subject.open()?;
     store.apply(put("a", "1"))?;
-    let overtaken = store.get("a")?.expect("it was put");
-    store.apply(put("a", "2"))?;
-    let seen = store.get("a")?.expect("it was put");
-    assert_eq!(
-        attempt(&store, Precondition::Unmodified(overtaken))?,
-        rejected(0, "a", Some(2))
-    );
-    let replace = when(put("a", "3"), [Precondition::Unmodified(seen.clone())]);
-    assert_eq!(store.try_apply(replace)?, applied(3));
-    store.apply(delete("a"))?;
-    assert_eq!(
-        attempt(&store, Precondition::Unmodified(seen))?,
-        rejected(0, "a", None)
-    );
-    Ok(())
+    let (first, second) = (seen(&store, "a")?, seen(&store, "b")?);
+    let outcomes = store.commit(vec![
+        when(put("a", "2"), [first.clone()]),
+        when(put("a", "3"), [first]),
+        when(put("b", "1"), [second.clone()]),
+        when(put("b", "2"), [second]),
+    ])?;
+    let expected = [
+        applied(2),
+        rejected(0, "a", Some(2)),
+        applied(3),
+        rejected(0, "b", Some(3)),
+    ];
+    assert_eq!(outcomes, expected);
+    store.verify_clean()
 }
 
 /// A store that was opened again has nothing in memory that it could take the record from.
@@ -119,15 +148,15 @@ fn record_that_was_seen_is_the_one_that_is_replaced(subject: &Subject) -> Verdic
     store.apply(put("a", "1"))?;
     store.apply(put("b", "1"))?;
     let store = subject.reopen(store)?;
-    let seen = store.get("a")?.expect("it was put");
+    let found = store.get("a")?.expect("it was put");
     store.commit(vec![
-        when(put("a", "2"), [Precondition::Unmodified(seen.clone())]),
+        when(put("a", "2"), [seen(&store, "a")?]),
         put("a", "3"),
     ])?;
     let log = store.log()?;
     let replaced: Vec<_> = log.iter().map(|entry| &entry.commit.changes[0]).collect();
     let hash = |image: &Option<std::sync::Arc<Image>>| image.as_ref().map(|it| *it.hash());
-    assert_eq!(hash(&replaced[2].before), Some(*seen.image.hash()));
+    assert_eq!(hash(&replaced[2].before), Some(*found.image.hash()));
     assert_eq!(hash(&replaced[3].before), hash(&replaced[2].after));
     let record = store.get("a")?.expect("it was put");
     assert_eq!(

@@ -17,7 +17,7 @@ pub use self::log_value::{
     LogValue, decode_log_value, encode_log_value, encode_log_values, peek_log_value,
 };
 pub use self::meta::{decode_meta, encode_meta, seal_bytes, unseal_bytes};
-pub use self::value::{decode_known_value, decode_value, encode_value};
+pub use self::value::{decode_value, encode_value};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

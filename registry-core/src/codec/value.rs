@@ -97,28 +97,6 @@ pub fn decode_value(key: &Key, bytes: &[u8]) -> Result<Versioned, CodecError> {
     })
 }
 
-/// As [`decode_value`], of a record that may be known: one of the same commits is that one, and only its header is read.
-///
-/// # Errors
-/// As [`decode_value`].
-pub fn decode_known_value(
-    key: &Key,
-    bytes: &[u8],
-    known: Option<&Versioned>,
-) -> Result<Versioned, CodecError> {
-    let is_same = |known: &&Versioned| {
-        bytes.len() >= BODY_AT
-            && bytes[..2] == MAGIC
-            && bytes[6..14] == known.created.0.to_le_bytes()
-            && bytes[14..22] == known.modified.0.to_le_bytes()
-            && known.key() == key
-    };
-    match known.filter(is_same) {
-        Some(known) => Ok(known.clone()),
-        None => decode_value(key, bytes),
-    }
-}
-
 fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes[at..at + N]
         .try_into()
@@ -131,41 +109,4 @@ fn checksum(key: &Key, header: &[u8], body: &[u8]) -> u32 {
     crc.update(header);
     crc.update(body);
     crc.finalize()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::ServiceEntry;
-    use crate::record::Record;
-
-    #[test]
-    fn known_record_is_taken_by_its_commits_alone() {
-        let image = Image::new(Record::Service(ServiceEntry::new("api", "1"))).unwrap();
-        let known = Versioned {
-            image,
-            created: Revision(1),
-            modified: Revision(2),
-        };
-        let key = known.key().clone();
-        let mut bytes = encode_value(CodecId::Fcode, &known);
-        *bytes.last_mut().unwrap() ^= 1;
-        let found = decode_known_value(&key, &bytes, Some(&known)).unwrap();
-        assert!(std::sync::Arc::ptr_eq(&found.image, &known.image));
-        let others = [
-            Versioned {
-                modified: Revision(3),
-                ..known.clone()
-            },
-            Versioned {
-                created: Revision(2),
-                ..known
-            },
-        ];
-        for other in others.iter().map(Some).chain([None]) {
-            let error = decode_known_value(&key, &bytes, other).unwrap_err();
-            assert!(matches!(error, CodecError::Checksum { .. }), "{error}");
-        }
-        assert!(decode_known_value(&key, &bytes[..BODY_AT - 1], Some(&others[0])).is_err());
-    }
 }

@@ -16,7 +16,9 @@ use crate::model::ModelError;
 use crate::record::{Image, Versioned};
 use crate::revision::Revision;
 use crate::store::Result;
-use crate::transaction::{Committed, Mutation, Outcome, Precondition, Rejection, Transaction};
+use crate::transaction::{
+    Committed, Mutation, Outcome, Precondition, Rejection, Seen, Transaction,
+};
 
 /// What a group adds up to: a backend makes all of it durable with one flush, or none of it.
 #[derive(Debug)]
@@ -70,9 +72,9 @@ fn mutation_bytes(mutation: &Mutation) -> usize {
     }
 }
 
-/// Answers the stored record at a key, as of the head. Where one is known that was stored there, a record of the same
-/// commit is that one, and need not be read.
-pub type Lookup<'a> = dyn FnMut(&Key, Option<&Versioned>) -> Result<Option<Versioned>> + 'a;
+/// Answers the stored record at a key, as of the head. What a transaction saw there at that very head comes with the key,
+/// and need not be read again.
+pub type Lookup<'a> = dyn FnMut(&Key, Option<&Seen>) -> Result<Option<Versioned>> + 'a;
 
 /// Evaluates a group.
 ///
@@ -86,6 +88,7 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let mut state = State {
         lookup,
+        begun_at: head.revision(),
         last_found: None,
         group: Vec::with_capacity(group.len()),
         evaluation: Evaluation {
@@ -110,6 +113,8 @@ pub fn evaluate(
 
 struct State<'a, 'l> {
     lookup: &'a mut Lookup<'l>,
+    /// The head before the group.
+    begun_at: Revision,
     /// What the store answered last: a mutation mostly follows a precondition of the same key, and a read of an engine
     /// costs more than the rest of an evaluation.
     last_found: Option<(Key, Option<Versioned>)>,
@@ -125,7 +130,7 @@ impl State<'_, '_> {
             .and_then(|(_, committed)| *committed)
     }
 
-    fn current(&mut self, key: &Key, known: Option<&Versioned>) -> Result<Option<Versioned>> {
+    fn current(&mut self, key: &Key, seen: Option<&Seen>) -> Result<Option<Versioned>> {
         if let Some(write) = self.evaluation.writes.get(key) {
             return Ok(write.clone());
         }
@@ -134,7 +139,12 @@ impl State<'_, '_> {
         {
             return Ok(found.clone());
         }
-        let found = (self.lookup)(key, known)?;
+        let seen = seen.filter(|seen| seen.at == self.begun_at);
+        let found = (self.lookup)(key, seen)?;
+        debug_assert!(
+            seen.is_none() || found == (self.lookup)(key, None)?,
+            "at {key} is not what was seen there"
+        );
         self.last_found = Some((key.clone(), found.clone()));
         Ok(found)
     }
@@ -203,7 +213,7 @@ impl State<'_, '_> {
     }
 
     fn broken(&mut self, index: usize, precondition: &Precondition) -> Result<Option<Rejection>> {
-        let mut known = None;
+        let mut seen = None;
         let (key, expected) = match precondition {
             Precondition::HeadIs(expected) => {
                 let found = self.evaluation.head.revision();
@@ -217,13 +227,13 @@ impl State<'_, '_> {
             Precondition::Absent(key) => (key, Expected::Revision(Revision::ZERO)),
             Precondition::Present(key) => (key, Expected::Any),
             Precondition::ModifiedAt(key, revision) => (key, Expected::Revision(*revision)),
-            Precondition::Unmodified(seen) => {
-                known = Some(seen);
-                (seen.key(), Expected::Revision(seen.modified))
+            Precondition::AsSeen(what) => {
+                seen = Some(what);
+                (&what.key, Expected::Revision(what.modified()))
             }
             Precondition::ModifiedBy(key, position) => (key, self.expected_of(*position)),
         };
-        let found = self.current(key, known)?.map(|record| record.modified);
+        let found = self.current(key, seen)?.map(|record| record.modified);
         let holds = match expected {
             Expected::Any => found.is_some(),
             Expected::Revision(revision) => found.unwrap_or(Revision::ZERO) == revision,

@@ -15,13 +15,16 @@ use crate::key::Key;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::log::{Change, Commit};
 use crate::record::{Image, Versioned};
+use crate::revision::Revision;
 use crate::time::Timestamp;
-use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Transaction};
+use crate::transaction::{Mutation, Outcome, Precondition, Rejection, Seen, Transaction};
 
 /// Commands planned on a working view that already holds the plans before them.
 #[derive(Debug)]
 pub(super) struct Group {
     view: View,
+    /// The last commit before the group, as the plan knows it.
+    begun_at: Revision,
     /// What must hold for each of the commits.
     preconditions: Vec<Vec<Precondition>>,
     commits: Vec<Arc<Commit>>,
@@ -56,6 +59,7 @@ impl Group {
     pub(super) fn plan(view: &View, jobs: Vec<BoxedJob>) -> Self {
         let mut group = Self {
             view: view.clone(),
+            begun_at: view.revision(),
             preconditions: Vec::with_capacity(jobs.len()),
             commits: Vec::with_capacity(jobs.len()),
             planned: Vec::with_capacity(jobs.len()),
@@ -103,7 +107,7 @@ impl Group {
         let index = self.commits.len();
         let seen = self.view.record(&key);
         let before = seen.as_ref().map(|record| Arc::clone(&record.image));
-        let mut preconditions = vec![self.as_seen(&key, seen)];
+        let mut preconditions = vec![self.is_as_seen(&key, seen)];
         if is_next {
             // The record names its revision, which no other may get.
             preconditions.push(Precondition::HeadIs(self.view.revision()));
@@ -123,14 +127,17 @@ impl Group {
     }
 
     /// The record must be what the plan saw.
-    fn as_seen(&self, key: &Key, seen: Option<Versioned>) -> Precondition {
-        // One that the group deleted is absent like any other, whoever modified it last.
-        let Some(record) = seen else {
-            return Precondition::Absent(key.clone());
-        };
-        match self.changed_by.get(key) {
-            Some(index) => Precondition::ModifiedBy(key.clone(), *index),
-            None => Precondition::Unmodified(record),
+    fn is_as_seen(&self, key: &Key, record: Option<Versioned>) -> Precondition {
+        let key = key.clone();
+        match self.changed_by.get(&key) {
+            Some(index) if record.is_some() => Precondition::ModifiedBy(key, *index),
+            // One that the group deleted is absent like any other, whoever modified it last.
+            Some(_) => Precondition::Absent(key),
+            None => Precondition::AsSeen(Seen {
+                key,
+                record,
+                at: self.begun_at,
+            }),
         }
     }
 
