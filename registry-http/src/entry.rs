@@ -59,9 +59,13 @@ async fn answer_action(
         headers: &head.headers,
         body: &body,
     };
-    let params = turn::params(shape, parts)
-        .map_err(|turn::Refused(code, message)| shared.error(code, message))?;
-    let answer = shared.api.call(shape.action.name, &params, &caller).await?;
+    let answer = if let Some(name) = turn::looked_up(shape, parts) {
+        shared.api.look_up(name, &caller).await?
+    } else {
+        let params = turn::params(shape, parts)
+            .map_err(|turn::Refused(code, message)| shared.error(code, message))?;
+        shared.api.call(shape.action.name, &params, &caller).await?
+    };
     Ok(answer::of_action(shape, answer, &head.headers))
 }
 

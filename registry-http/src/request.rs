@@ -35,6 +35,20 @@ pub(crate) struct Parts<'a> {
     pub(crate) body: &'a [u8],
 }
 
+impl Parts<'_> {
+    fn is_path_alone(&self) -> bool {
+        self.query.is_empty() && self.body.is_empty()
+    }
+}
+
+/// The name of the service that is looked up, where the request says nothing else.
+pub(crate) fn looked_up<'a>(shape: &Shape, parts: Parts<'a>) -> Option<&'a str> {
+    match parts.path {
+        [name] if parts.is_path_alone() && shape.action.name == "get_service" => Some(name),
+        _ => None,
+    }
+}
+
 /// The parameters of the action as JSON.
 ///
 /// # Errors
@@ -84,8 +98,8 @@ fn turned(shape: &Shape, parts: Parts<'_>) -> Result<String, Refused> {
 
 /// The parameters of a read that is asked for nothing but what its path names, which most are.
 fn named_only(shape: &Shape, parts: Parts<'_>) -> Option<String> {
-    let is_bare = parts.query.is_empty() && parts.body.is_empty();
-    if shape.is_write() || !matches!(shape.body, BodyRule::None) || !is_bare {
+    let takes_nothing = !shape.is_write() && matches!(shape.body, BodyRule::None);
+    if !takes_nothing || !parts.is_path_alone() {
         return None;
     }
     let named: Option<Vec<_>> = shape

@@ -121,6 +121,16 @@ impl From<ModelError> for Refusal {
     }
 }
 
+impl Refusal {
+    fn told_at(self, now: Timestamp) -> ErrorInfo {
+        match self {
+            Self::Registry(error) => ErrorInfo::of(&error, now),
+            Self::Code(code, message) => ErrorInfo::new(code, message, now),
+            Self::Info(info) => info,
+        }
+    }
+}
+
 type Answered = Result<Answer, Refusal>;
 
 impl Api {
@@ -189,17 +199,28 @@ impl Api {
             )),
             Effect::Read | Effect::Session => self.read(action, params).await,
         };
-        answered.map_err(|refusal| match refusal {
-            Refusal::Registry(error) => ErrorInfo::of(&error, now),
-            Refusal::Code(code, message) => ErrorInfo::new(code, message, now),
-            Refusal::Info(info) => info,
-        })
+        answered.map_err(|refusal| refusal.told_at(now))
+    }
+
+    /// Answers as [`call`](Self::call) does `get_service` with nothing but a name, which most requests are. For a face
+    /// that has the name at hand: it need not be written as JSON to be read again.
+    ///
+    /// # Errors
+    /// [`ErrorInfo`] of the table.
+    pub async fn look_up(&self, name: &str, caller: &Caller) -> Result<Answer, ErrorInfo> {
+        let now = self.now();
+        caller.check(Effect::Read, now)?;
+        let answered = self.get_service(name, false).await;
+        answered.map_err(|refusal| refusal.told_at(now))
     }
 
     async fn read(&self, action: &str, params: &str) -> Answered {
         match action {
             "list_services" => self.list_services(parse(params)?).await,
-            "get_service" => self.get_service(parse(params)?).await,
+            "get_service" => {
+                let params::GetService { name, stale } = parse(params)?;
+                self.get_service(&name, stale).await
+            }
             "list_endpoints" => self.list_endpoints(parse(params)?).await,
             "service_history" => self.service_history(parse(params)?).await,
             "list_log" => self.list_log(parse(params)?).await,
@@ -362,16 +383,16 @@ impl Api {
         ))
     }
 
-    async fn get_service(&self, params: params::GetService) -> Answered {
-        let name = params.name;
-        let look = |view: &View| (view.get(&name), view.revision());
-        let (service, revision) = if params.stale {
+    async fn get_service(&self, name: &str, stale: bool) -> Answered {
+        let look = |view: &View| (view.get(name), view.revision());
+        let (service, revision) = if stale {
             look(&self.registry.stale_view())
         } else {
             self.registry.read(look).await?
         };
         let Some(service) = service else {
-            Name::new(&name)?;
+            Name::new(name)?;
+            let name = name.to_owned();
             return Err(RegistryError::UnknownService { name }.into());
         };
         let text = self.looked_up.render(&service);
