@@ -30,7 +30,7 @@ mod watch;
 
 pub use config::HttpConfig;
 pub use connection::ConnectionEnd;
-pub use listen::{BindAddress, Listener, Stream};
+pub use listen::{BindAddress, Listener, StdStream, Stream};
 pub use metric::{METRICS, MetricForm, MetricSpec};
 pub use ops::OPERATIONAL;
 pub use server::HttpServer;

@@ -191,6 +191,39 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// A connection on its way from the runtime that accepted it to the one that serves it.
+#[derive(Debug)]
+pub enum StdStream {
+    /// From a host.
+    Tcp(std::net::TcpStream),
+    /// From a process on this machine.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Stream {
+    /// Takes it away from the runtime that it was accepted on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn into_std(self) -> io::Result<StdStream> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(StdStream::Tcp),
+            Self::Unix(stream) => stream.into_std().map(StdStream::Unix),
+        }
+    }
+
+    /// Gives it to the runtime that this is called on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn from_std(stream: StdStream) -> io::Result<Self> {
+        match stream {
+            StdStream::Tcp(stream) => TcpStream::from_std(stream).map(Self::Tcp),
+            StdStream::Unix(stream) => UnixStream::from_std(stream).map(Self::Unix),
+        }
+    }
+}
+
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {

@@ -1,6 +1,6 @@
 //! The daemon: one store, one registry, one port.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use harness::core::engine::{self, Driver, RegistryError};
 use harness::core::{OpenMode, Result as StoreResult, SystemClock};
 use harness::settings::Settings;
 use harness::store::{Claim, Location, Opened, Source, adopt};
-use registry_api::Api;
-use registry_http::{BindAddress, HttpServer, Listener, Stream, Tls};
+use registry_api::{Api, Peer};
+use registry_http::{BindAddress, HttpServer, Listener, StdStream, Stream, Tls};
 use registry_ws::{WsConfig, WsServer};
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 use super::config::{Flags, Layered};
 use super::exit::Usage;
 use super::output;
+use super::workers::Workers;
 
 /// Time that connections have to take their last answers.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -95,6 +96,8 @@ async fn start(settings: &Settings) -> Result<()> {
         let listener = Listener::bind(address).await;
         listeners.push(listener.with_context(|| format!("listen on {address}"))?);
     }
+    let workers = Workers::start().context("start the threads that serve connections")?;
+    let workers = Arc::new(workers);
     let location = place(settings)?;
     let (registry, driver, sharing) = open(settings, &location).await?;
     let driving = drive(driver)?;
@@ -107,7 +110,12 @@ async fn start(settings: &Settings) -> Result<()> {
 
     let mut working = tokio::task::JoinSet::new();
     for listener in listeners {
-        working.spawn(accept(listener, server.clone(), tls.clone()));
+        working.spawn(accept(
+            listener,
+            server.clone(),
+            tls.clone(),
+            Arc::clone(&workers),
+        ));
     }
     working.spawn(retain(registry.clone()));
     if let Some(tls) = tls {
@@ -310,18 +318,20 @@ fn tell_ready(
     ))
 }
 
-async fn accept(listener: Listener, server: HttpServer, tls: Option<Arc<Tls>>) {
+async fn accept(
+    listener: Listener,
+    server: HttpServer,
+    tls: Option<Arc<Tls>>,
+    workers: Arc<Workers>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (server, tls) = (server.clone(), tls.clone());
-                tokio::spawn(async move {
-                    let ended = match tls.filter(|_| matches!(stream, Stream::Tcp(_))) {
-                        Some(tls) => server.handle_tls(&tls, stream, peer).await,
-                        None => server.handle(stream, peer).await,
-                    };
-                    if let Err(ended) = ended {
-                        tracing::debug!(%peer, %ended, "a connection ended");
+                let stream = stream.into_std();
+                workers.serve(async move {
+                    if let Err(error) = serve(server, tls, stream, peer).await {
+                        tracing::warn!(%peer, %error, "a connection could not be served");
                     }
                 });
             }
@@ -332,6 +342,24 @@ async fn accept(listener: Listener, server: HttpServer, tls: Option<Arc<Tls>>) {
             }
         }
     }
+}
+
+/// Serves a connection to its end, on the runtime that this runs on.
+async fn serve(
+    server: HttpServer,
+    tls: Option<Arc<Tls>>,
+    stream: io::Result<StdStream>,
+    peer: Peer,
+) -> io::Result<()> {
+    let stream = Stream::from_std(stream?)?;
+    let ended = match tls.filter(|_| matches!(stream, Stream::Tcp(_))) {
+        Some(tls) => server.handle_tls(&tls, stream, peer).await,
+        None => server.handle(stream, peer).await,
+    };
+    if let Err(ended) = ended {
+        tracing::debug!(%peer, %ended, "a connection ended");
+    }
+    Ok(())
 }
 
 async fn retain(registry: engine::Registry) {

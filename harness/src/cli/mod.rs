@@ -21,6 +21,7 @@ mod resolve;
 mod service;
 mod wait;
 mod watch;
+mod workers;
 
 use std::process::ExitCode;
 
