@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// One thread for each processor, with a runtime of its own.
 ///
@@ -17,6 +17,7 @@ pub(super) struct Workers(Vec<Worker>);
 
 #[derive(Debug)]
 struct Worker {
+    handle: Handle,
     /// None while it is dropped.
     runtime: Option<Runtime>,
     connections: Arc<AtomicUsize>,
@@ -57,12 +58,9 @@ impl Workers {
             .0
             .iter()
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
-        let Some((worker, runtime)) = idlest.and_then(|worker| Some((worker, worker.runtime()?)))
-        else {
-            return;
-        };
+        let worker = idlest.expect("there is a thread for each processor, and one at least");
         let counted = Counted::new(&worker.connections);
-        runtime.spawn(async move {
+        worker.handle.spawn(async move {
             connection.await;
             drop(counted);
         });
@@ -71,7 +69,7 @@ impl Workers {
 
 impl Worker {
     fn start() -> io::Result<Self> {
-        // One that runs on the thread that waits for it would write to a pipe for each task that another thread wakes.
+        // Not one of the current thread: that is told by a call of the system of each task that another thread wakes.
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("harness-worker")
@@ -79,13 +77,10 @@ impl Worker {
             .enable_time()
             .build()?;
         Ok(Self {
+            handle: runtime.handle().clone(),
             runtime: Some(runtime),
             connections: Arc::default(),
         })
-    }
-
-    fn runtime(&self) -> Option<&Runtime> {
-        self.runtime.as_ref()
     }
 }
 
