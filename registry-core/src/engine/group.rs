@@ -107,7 +107,7 @@ impl Group {
         let index = self.commits.len();
         let seen = self.view.record(&key);
         let before = seen.as_ref().map(|record| Arc::clone(&record.image));
-        let mut preconditions = vec![self.is_as_seen(&key, seen)];
+        let mut preconditions = vec![self.as_seen(&key, seen)];
         if is_next {
             // The record names its revision, which no other may get.
             preconditions.push(Precondition::HeadIs(self.view.revision()));
@@ -127,7 +127,7 @@ impl Group {
     }
 
     /// The record must be what the plan saw.
-    fn is_as_seen(&self, key: &Key, record: Option<Versioned>) -> Precondition {
+    fn as_seen(&self, key: &Key, record: Option<Versioned>) -> Precondition {
         let key = key.clone();
         match self.changed_by.get(&key) {
             Some(index) if record.is_some() => Precondition::ModifiedBy(key, *index),

@@ -73,6 +73,14 @@ pub(crate) struct Point {
     pub(crate) figure: Figure,
 }
 
+impl Point {
+    /// Whether the other is of the same measurement.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        let of = |point: &Self| (point.workload, point.clients);
+        of(self) == of(other) && self.face == other.face
+    }
+}
+
 /// All of one subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Findings {

@@ -3,8 +3,6 @@
 //! The machine has phases that are longer than a measurement. Subjects that are compared are measured in turn, round by
 //! round, so that a phase is nobody's alone.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Result, ensure};
 
 use crate::findings::{Figure, Findings, Point, keep};
@@ -73,29 +71,25 @@ impl Rounds {
 fn middle(rounds: &[Findings]) -> Findings {
     let mut all = rounds[0].clone();
     all.rounds = rounds.len();
-    all.problems = rounds
-        .iter()
-        .flat_map(|round| round.problems.clone())
-        .collect();
-    all.problems.dedup();
-    let mut order = 0..;
-    let mut points: BTreeMap<_, (usize, Vec<&Point>)> = BTreeMap::new();
-    for point in rounds.iter().flat_map(|round| &round.points) {
-        let key = (format!("{:?}", point.workload), &point.face, point.clients);
-        let (_, same) = points
-            .entry(key)
-            .or_insert_with(|| (order.next().unwrap_or_default(), Vec::new()));
-        same.push(point);
+    let mut same: Vec<Vec<&Point>> = Vec::new();
+    for round in &rounds[1..] {
+        for problem in &round.problems {
+            if !all.problems.contains(problem) {
+                all.problems.push(problem.clone());
+            }
+        }
     }
-    let mut points: Vec<_> = points.into_values().collect();
-    points.sort_by_key(|(order, _)| *order);
-    all.points = points
-        .into_iter()
-        .map(|(_, mut same)| {
-            same.sort_by(|one, other| decisive(&one.figure).total_cmp(&decisive(&other.figure)));
-            same[(same.len() - 1) / 2].clone()
-        })
-        .collect();
+    for point in rounds.iter().flat_map(|round| &round.points) {
+        match same.iter_mut().find(|same| same[0].is_as(point)) {
+            Some(same) => same.push(point),
+            None => same.push(vec![point]),
+        }
+    }
+    let middle = same.into_iter().map(|mut same| {
+        same.sort_by(|one, other| decisive(&one.figure).total_cmp(&decisive(&other.figure)));
+        same[(same.len() - 1) / 2].clone()
+    });
+    all.points = middle.collect();
     all
 }
 
