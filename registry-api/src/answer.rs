@@ -94,8 +94,6 @@ pub struct InstanceInfo {
     pub suspect: bool,
     /// When this incarnation was registered.
     pub registered_at: Timestamp,
-    /// When it was last heard of.
-    pub last_seen: Timestamp,
     /// Since when it is held back.
     pub suspect_since: Option<Timestamp>,
     /// When its lease ended without a deregistration.
@@ -106,6 +104,8 @@ pub struct InstanceInfo {
     pub revision: Revision,
     /// The commit that created its record.
     pub created_revision: Revision,
+    /// When it was last heard of.
+    pub last_seen: Timestamp,
 }
 
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]

@@ -10,7 +10,6 @@ mod auth;
 mod bind;
 mod error;
 mod event;
-mod looked_up;
 mod message;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -18,6 +17,7 @@ mod pages;
 mod params;
 mod peer;
 mod places;
+mod renderings;
 mod shown;
 mod snapshot;
 mod strict;

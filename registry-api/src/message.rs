@@ -1,13 +1,14 @@
 //! The messages of the protocol.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use registry_core::Revision;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::ErrorInfo;
-use crate::event::{COMPACTED, LAGGED};
+use crate::event::{COMPACTED, LAGGED, raw};
 use crate::strict::parse_strict;
 use crate::told::SharedJson;
 
@@ -40,7 +41,7 @@ pub enum RequestType {
 }
 
 /// What the registry answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Response {
     /// The id of the request; none where it could not be read.
     pub id: Option<String>,
@@ -48,17 +49,17 @@ pub struct Response {
     #[serde(rename = "type")]
     pub message_type: ResponseType,
     /// The answer, where there was no error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub data: Option<SharedJson>,
     /// The error, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub error: Option<ErrorInfo>,
     /// The revision that the answer reflects.
     pub revision: Revision,
 }
 
 /// The discriminator of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseType {
     /// The only one.
@@ -150,9 +151,9 @@ fn read_id(text: &str) -> Option<String> {
     (id.len() <= REQUEST_ID_BYTES_MAX).then_some(id)
 }
 
-/// Appends a text as JSON. Names of events and subscriptions are letters, digits and underscores.
+/// Appends a text as JSON. Names of events and subscriptions are letters, digits and underscores; a UUID has hyphens.
 fn push_text(json: &mut String, text: &str) {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if text.bytes().all(is_plain) {
         json.push('"');
         json.push_str(text);
@@ -163,13 +164,33 @@ fn push_text(json: &mut String, text: &str) {
 }
 
 impl Response {
-    /// Its text on the wire.
+    /// Its text on the wire, put together by hand as that of an event is.
     pub fn to_text(&self) -> String {
-        let data_bytes = self.data.as_ref().map_or(0, |data| data.get().len());
-        let mut text = Vec::with_capacity(FRAME_BYTES_USUAL + data_bytes);
-        serde_json::to_writer(&mut text, self)
-            .expect("messages have string keys and no failing parts");
-        String::from_utf8(text).expect("JSON is UTF-8")
+        let Self {
+            id,
+            message_type: ResponseType::Response,
+            data,
+            error,
+            revision,
+        } = self;
+        let data_bytes = data.as_ref().map_or(0, |data| data.get().len());
+        let mut text = String::with_capacity(FRAME_BYTES_USUAL + data_bytes);
+        text.push_str(r#"{"id":"#);
+        match id {
+            Some(id) => push_text(&mut text, id),
+            None => text.push_str("null"),
+        }
+        text.push_str(r#","type":"response""#);
+        if let Some(data) = data {
+            text.push_str(r#","data":"#);
+            text.push_str(data.get());
+        }
+        if let Some(error) = error {
+            text.push_str(r#","error":"#);
+            text.push_str(raw(error).get());
+        }
+        write!(text, r#","revision":{revision}}}"#).expect("a String takes it");
+        text
     }
 
     /// An answer.
@@ -199,6 +220,25 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorCode;
+
+    #[test]
+    fn text_of_a_response_reads_back() {
+        let data: SharedJson = serde_json::from_str(r#"{"revision":7}"#).unwrap();
+        let now = registry_core::Timestamp::from_nanos(1);
+        let error = ErrorInfo::new(ErrorCode::BadRequest, "id: \"?\"", now);
+        let uuid = "6f9619ff-8b86-d011-b42d-00cf4fc964ff";
+        for response in [
+            Response::answer(uuid.to_owned(), data.clone(), Revision(7)),
+            Response::answer("a \"b\"\n".to_owned(), data, Revision(u64::MAX)),
+            Response::refusal(Some("1".to_owned()), error.clone(), Revision::ZERO),
+            Response::refusal(None, error, Revision::ZERO),
+        ] {
+            let text = response.to_text();
+            let read: Response = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, response, "{text}");
+        }
+    }
 
     #[test]
     fn text_of_an_event_reads_back() {

@@ -11,6 +11,8 @@ use registry_core::model::{
 use registry_core::{Revision, Span, Timestamp};
 use serde::{Serialize, Serializer};
 
+use crate::event::raw;
+
 #[cfg(feature = "openapi")]
 use crate::answer::{InstanceInfo, ServiceInfo};
 
@@ -89,7 +91,6 @@ struct InstanceFields<'a> {
     last_health_check: Option<HealthStatus>,
     suspect: bool,
     registered_at: Timestamp,
-    last_seen: Timestamp,
     suspect_since: Option<Timestamp>,
     expired_at: Option<Timestamp>,
     stopped_at: Option<Timestamp>,
@@ -97,11 +98,18 @@ struct InstanceFields<'a> {
     created_revision: Revision,
 }
 
-impl Serialize for ShownInstance {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let instance = &*self.0;
+/// What each heartbeat moves comes last, so that the text before it can be kept.
+#[derive(Serialize)]
+struct InstanceNow<'a> {
+    #[serde(flatten)]
+    fields: InstanceFields<'a>,
+    last_seen: Timestamp,
+}
+
+impl<'a> InstanceFields<'a> {
+    fn of(instance: &'a Instance) -> Self {
         let entry = instance.entry();
-        let fields = InstanceFields {
+        Self {
             service: &entry.service,
             instance_id: &entry.instance_id,
             address: &entry.address,
@@ -121,14 +129,32 @@ impl Serialize for ShownInstance {
             last_health_check: instance.last_health_check(),
             suspect: entry.suspect_since.is_some(),
             registered_at: entry.registered_at,
-            last_seen: instance.last_seen(),
             suspect_since: entry.suspect_since,
             expired_at: entry.expired_at,
             stopped_at: entry.stopped_at,
             revision: instance.modified(),
             created_revision: instance.created(),
+        }
+    }
+}
+
+impl Serialize for ShownInstance {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let now = InstanceNow {
+            fields: InstanceFields::of(&self.0),
+            last_seen: self.0.last_seen(),
         };
-        fields.serialize(serializer)
+        now.serialize(serializer)
+    }
+}
+
+impl ShownInstance {
+    /// Its text up to the value of the last field, which is followed by the end of the object alone.
+    pub(crate) fn up_to_last_seen(&self) -> String {
+        let fields = raw(&InstanceFields::of(&self.0));
+        let open = fields.get().strip_suffix('}');
+        let open = open.expect("an object ends so");
+        format!(r#"{open},"last_seen":"#)
     }
 }
 

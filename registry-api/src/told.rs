@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use registry_core::engine::Event;
 use registry_core::{Commit, Revision};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
 use crate::event::event_data;
@@ -17,24 +17,29 @@ const COMMIT_BYTES_MAX: usize = 16 * 1024;
 
 /// JSON text that many share. A clone costs a reference count.
 #[derive(Debug, Clone)]
-pub struct SharedJson(Arc<RawValue>);
+pub struct SharedJson(Arc<str>);
 
 impl SharedJson {
+    /// A text that was put together of JSON, and is JSON.
+    pub(crate) fn of_text(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
     /// The text.
     pub fn get(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 }
 
 impl From<Box<RawValue>> for SharedJson {
     fn from(value: Box<RawValue>) -> Self {
-        Self(value.into())
+        Self(Box::<str>::from(value).into())
     }
 }
 
 impl AsRef<[u8]> for SharedJson {
     fn as_ref(&self) -> &[u8] {
-        self.0.get().as_bytes()
+        self.0.as_bytes()
     }
 }
 
@@ -45,9 +50,11 @@ impl PartialEq for SharedJson {
     }
 }
 
+/// Reads the text once more, as JSON can be told as it is only after that: what is told often is put together by hand.
 impl Serialize for SharedJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        let value: &RawValue = serde_json::from_str(&self.0).map_err(ser::Error::custom)?;
+        value.serialize(serializer)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::error::{ErrorCode, ErrorInfo};
 use crate::params;
 use crate::shown::ShownInstance;
 use crate::strict::parse_strict_borrowed;
+use crate::told::SharedJson;
 
 impl Api {
     pub(super) async fn list_instances(&self, params: params::ListInstances) -> Answered {
@@ -158,14 +159,22 @@ impl Api {
         };
         self.registry.heartbeat(beat, spec, context(caller)).await?;
         let view = self.registry.stale_view();
-        let found = view.instance(&service, &instance_id);
-        let written = Written {
-            revision: view.revision(),
-            changed: false,
-            service: None,
-            instance: found.map(ShownInstance::from),
+        let revision = view.revision();
+        let Some(found) = view.instance(&service, &instance_id) else {
+            let written = Written {
+                revision,
+                changed: false,
+                service: None,
+                instance: None,
+            };
+            return Ok(answer(&written, revision));
         };
-        Ok(answer(&written, view.revision()))
+        // As `Written`: nearly all of it was written at the heartbeat before.
+        let (shown, last_seen) = (self.instances.render(found), found.last_seen());
+        let text = format!(
+            r#"{{"revision":{revision},"changed":false,"instance":{shown}"{last_seen}"}}}}"#
+        );
+        Ok(Answer::of_data(SharedJson::of_text(text), revision))
     }
 
     pub(super) async fn heartbeats(&self, params: &str, caller: &Caller) -> Answered {

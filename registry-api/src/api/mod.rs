@@ -22,9 +22,9 @@ use crate::auth::Caller;
 use crate::bind::{Binder, Bindings};
 use crate::error::{ErrorCode, ErrorInfo};
 use crate::event::raw;
-use crate::looked_up::LookedUp;
 use crate::pages::{PageOf, Pages};
 use crate::params;
+use crate::renderings::Renderings;
 use crate::shown::{ShownInstance, ShownService};
 use crate::snapshot::{Lines, Snapshot};
 use crate::strict::parse_strict;
@@ -41,7 +41,8 @@ pub struct Api {
     told: Arc<Kept>,
     pages: Arc<Pages<SharedJson>>,
     lines: Arc<Pages<Lines>>,
-    looked_up: Arc<LookedUp>,
+    services: Arc<Renderings<Service>>,
+    instances: Arc<Renderings<Instance>>,
 }
 
 /// The answer to an action: its data, and the revision that it reflects.
@@ -142,7 +143,8 @@ impl Api {
             told: Arc::default(),
             pages: Arc::default(),
             lines: Arc::default(),
-            looked_up: Arc::default(),
+            services: Arc::default(),
+            instances: Arc::default(),
         }
     }
 
@@ -395,7 +397,7 @@ impl Api {
             let name = name.to_owned();
             return Err(RegistryError::UnknownService { name }.into());
         };
-        let text = self.looked_up.render(&service);
+        let text = SharedJson::of_text(self.services.render(&service));
         Ok(Answer {
             subject: Some(Subject::Service(service)),
             ..Answer::of_data(text, revision)

@@ -74,6 +74,11 @@ impl Instance {
             .refresh(self.entry().last_health_check.as_ref())
     }
 
+    /// What moves with each report that said what was known: while it does not, the last health report stays the same.
+    pub fn confirmed_at(&self) -> Timestamp {
+        self.confirmed.at()
+    }
+
     /// When it was last heard of: its last heartbeat as far as this process knows, else its registration. Exact to a
     /// tick of the driver while it runs here, and to [`last_seen_interval`](super::LeaseConfig) after a restart.
     pub fn last_seen(&self) -> Timestamp {
