@@ -42,7 +42,7 @@ pub use head::{Anchor, Counts, Head, SetDigest, Tally};
 pub use key::{Key, Kind};
 pub use log::{Change, Commit, LogEntry};
 pub use memory::MemoryStore;
-pub use offload::{beside, contain, decode_rows, offload};
+pub use offload::{beside, contain, offload};
 pub use open::{OpenMode, Salvage};
 pub use pages::{LogPages, RecordPages};
 pub use path_lock::{PathLock, private_options};

@@ -2,18 +2,13 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::iter;
 use std::panic::resume_unwind;
 use std::thread;
 
 use futures_lite::future::block_on;
 
 use crate::error::{ErrorKind, StoreError};
-use crate::limits::PAGE_BYTES_MAX;
 use crate::store::Result;
-
-/// Fewer rows are decoded before a thread has started.
-const ROWS_BESIDE_MIN: usize = 100;
 
 thread_local! {
     /// Whether this thread has nothing to do but what it is blocked on.
@@ -65,62 +60,6 @@ pub fn beside<A: Send, B>(
     })
 }
 
-/// Decodes rows in their order, so many at a time as a page with this limit takes, half of many on another thread.
-/// Whatever reads all of a store is bound by the processor that decodes.
-pub fn decode_rows<R: Send, T: Send>(
-    backend: &'static str,
-    limit: usize,
-    mut rows: impl Iterator<Item = Result<R>>,
-    bytes: impl Fn(&R) -> usize,
-    decode: impl Fn(R) -> Result<T> + Sync,
-) -> impl Iterator<Item = Result<T>> {
-    let mut decoded = Vec::new().into_iter();
-    iter::from_fn(move || {
-        if decoded.len() == 0 {
-            let chunk = take_chunk(&mut rows, limit, &bytes);
-            match decode_chunk(backend, chunk, &decode) {
-                Ok(chunk) => decoded = chunk.into_iter(),
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        decoded.next()
-    })
-}
-
-/// The rows of a page, and the one by which it is known that there are more.
-fn take_chunk<R>(
-    rows: &mut impl Iterator<Item = Result<R>>,
-    limit: usize,
-    bytes: impl Fn(&R) -> usize,
-) -> Vec<Result<R>> {
-    let mut chunk = Vec::new();
-    let mut left = PAGE_BYTES_MAX;
-    while chunk.len() <= limit && left > 0 {
-        let Some(row) = rows.next() else { break };
-        left = left.saturating_sub(row.as_ref().map_or(0, &bytes));
-        chunk.push(row);
-    }
-    chunk
-}
-
-fn decode_chunk<R: Send, T: Send>(
-    backend: &'static str,
-    mut chunk: Vec<Result<R>>,
-    decode: &(impl Fn(R) -> Result<T> + Sync),
-) -> Result<Vec<Result<T>>> {
-    let all = |rows: Vec<Result<R>>| -> Vec<Result<T>> {
-        let decoded = rows.into_iter().map(|row| row.and_then(decode));
-        decoded.collect()
-    };
-    if chunk.len() < ROWS_BESIDE_MIN {
-        return Ok(all(chunk));
-    }
-    let later = chunk.split_off(chunk.len() / 2);
-    let (later, mut decoded) = beside(backend, || all(later), || all(chunk))?;
-    decoded.extend(later);
-    Ok(decoded)
-}
-
 /// Runs a future to its end on this thread, on which engines are called where it calls them.
 pub(crate) fn block_on_alone<T>(future: impl Future<Output = T>) -> T {
     struct Restore(bool);
@@ -162,64 +101,6 @@ mod tests {
         assert_ne!(block_on(made()).unwrap(), here);
         assert_eq!(block_on_alone(made()).unwrap(), here);
         assert_ne!(block_on(made()).unwrap(), here);
-    }
-
-    #[test]
-    fn rows_are_decoded_in_their_order_and_no_more_than_are_asked_for() {
-        for limit in [1, ROWS_BESIDE_MIN / 2, 4 * ROWS_BESIDE_MIN] {
-            let asked = Cell::new(0);
-            let rows = (0..1000).map(|row| {
-                asked.set(asked.get() + 1);
-                Ok(row)
-            });
-            let decoded = decode_rows("test", limit, rows, |_| 1, |row: usize| Ok(2 * row));
-            let taken: Result<Vec<usize>> = decoded.take(limit).collect();
-            let expected: Vec<usize> = (0..limit).map(|row| 2 * row).collect();
-            assert_eq!(taken.unwrap(), expected);
-            assert_eq!(asked.get(), limit + 1);
-        }
-        let all = decode_rows("test", 300, (0..1000).map(Ok), |_| 1, Ok);
-        assert!(all.map(Result::unwrap).eq(0..1000));
-    }
-
-    #[test]
-    fn rows_of_many_bytes_are_decoded_few_at_a_time() {
-        let asked = Cell::new(0);
-        let rows = (0..10).map(|row| {
-            asked.set(asked.get() + 1);
-            Ok(row)
-        });
-        let mut decoded = decode_rows("test", 1000, rows, |_| PAGE_BYTES_MAX / 2, Ok::<i32, _>);
-        assert_eq!(decoded.next().unwrap().unwrap(), 0);
-        drop(decoded);
-        assert_eq!(asked.get(), 2);
-    }
-
-    #[test]
-    fn row_that_cannot_be_decoded_is_an_error_in_its_place() {
-        let damaged = |row| {
-            let detail = format!("row {row}");
-            StoreError::new(ErrorKind::Corrupted, "test", detail)
-        };
-        for at in [3, ROWS_BESIDE_MIN, 2 * ROWS_BESIDE_MIN - 1] {
-            let rows = (0..2 * ROWS_BESIDE_MIN).map(Ok);
-            let decode = |row| {
-                if row == at {
-                    Err(damaged(row))
-                } else {
-                    Ok(row)
-                }
-            };
-            let decoded = decode_rows("test", 1000, rows, |_| 1, decode);
-            let (whole, failed): (Vec<_>, Vec<_>) =
-                decoded.enumerate().partition(|it| it.1.is_ok());
-            assert_eq!(whole.len(), 2 * ROWS_BESIDE_MIN - 1);
-            let [(place, Err(error))] = &failed[..] else {
-                panic!("expected one failure, found {}", failed.len())
-            };
-            assert_eq!(*place, at);
-            assert!(error.to_string().contains(&format!("row {at}")), "{error}");
-        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use registry_core::codec::{decode_log_value, decode_meta, decode_value, unseal_b
 use registry_core::commit::{ChangeCollector, RangeCollector, Write, check_changes};
 use registry_core::{
     ChangePage, ChangesRequest, Head, Key, LogEntry, Note, RangePage, RangeRequest, Result,
-    Revision, StoreError, Versioned, decode_rows,
+    Revision, StoreError, Versioned,
 };
 
 use crate::error;
@@ -174,15 +174,7 @@ impl<'a> View<'a> {
             .state
             .range::<&[u8]>(&start[..]..&end[..])
             .map_err(|error| self.unread(error))?
-            .map(|row| row.map_err(|error| self.unread(error)));
-        let path = self.path;
-        let stored = decode_rows(
-            BACKEND,
-            request.limit,
-            stored,
-            |(_, value)| value.value().len(),
-            |(key, value)| read_record(path, key.value(), value.value()),
-        );
+            .map(|row| self.read_row(row));
         let start = request
             .after
             .as_ref()
@@ -196,6 +188,11 @@ impl<'a> View<'a> {
         let mut page = RangeCollector::new(BACKEND, request);
         page.take_merged(stored, overlay)?;
         Ok(page.finish(self.snapshot.head.revision()))
+    }
+
+    fn read_row(&self, row: StateRow<'_>) -> Result<Versioned> {
+        let (key, value) = row.map_err(|error| self.unread(error))?;
+        read_record(self.path, key.value(), value.value())
     }
 
     pub(crate) fn changes(&self, request: &ChangesRequest) -> Result<ChangePage> {
@@ -338,6 +335,14 @@ impl<'a> View<'a> {
         error::damaged(self.path, detail)
     }
 }
+
+type StateRow<'a> = std::result::Result<
+    (
+        redb::AccessGuard<'a, &'static [u8]>,
+        redb::AccessGuard<'a, &'static [u8]>,
+    ),
+    redb::StorageError,
+>;
 
 /// Reads a row of the state table.
 pub(crate) fn read_record(path: &Path, key: &[u8], value: &[u8]) -> Result<Versioned> {

@@ -47,6 +47,11 @@ impl ByName {
         }
     }
 
+    /// Makes room for so many services at once: a map that grows step by step moves each of them several times.
+    pub(super) fn reserve(&self, services: usize) {
+        self.newest.pin().reserve(services);
+    }
+
     /// Takes over what became of some names, at a revision that is published next. Only one at a time.
     pub(super) fn follow(
         &self,

@@ -6,6 +6,7 @@ use super::error::RegistryError;
 use super::view::View;
 use crate::error::{ErrorKind, StoreError};
 use crate::head::{Head, Tally};
+use crate::key::Kind;
 use crate::pages::{LogPages, RecordPages};
 use crate::revision::Revision;
 use crate::store::RegistryStore;
@@ -47,6 +48,8 @@ fn check(head: &Head, revision: Revision, tally: &Tally) -> Result<(), String> {
 
 async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
     let mut view = View::default();
+    let expected = store.head().await?.tally.counts.of(Kind::Service);
+    view.reserve(usize::try_from(expected).unwrap_or_default());
     let mut tally = Tally::default();
     let mut first_revision = None;
     let mut pages = RecordPages::new(store);

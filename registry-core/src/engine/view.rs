@@ -310,6 +310,11 @@ impl View {
         self.published = Revision(u64::MAX);
     }
 
+    /// Makes room for the services of a load.
+    pub(super) fn reserve(&self, services: usize) {
+        self.by_name.reserve(services);
+    }
+
     /// Moves to the revision at which the load is complete.
     pub(super) fn loaded_at(&mut self, revision: Revision) {
         self.revision = revision;
