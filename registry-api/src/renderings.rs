@@ -36,7 +36,7 @@ impl Rendered for Service {
     }
 }
 
-/// The JSON that a heartbeat answers, up to the time that each heartbeat moves.
+/// The JSON that a lookup and a heartbeat answer, up to the time that each heartbeat moves.
 impl Rendered for Instance {
     fn confirmed_at(&self) -> Timestamp {
         self.confirmed_at()
@@ -179,31 +179,35 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_is_answered_with_the_instance_as_it_is_now() {
+    fn a_heartbeat_and_a_lookup_answer_the_instance_as_it_is_now() {
         let mut spec = InstanceSpec::new("api", "one", "10.0.0.7", 80);
         let misleading = r#"}","last_seen":"#.to_owned();
         spec.metadata.insert(misleading.clone(), misleading);
         with(ServiceEntry::new("api", "1"), async |registry| {
-            let began = registry.register_instance(spec, None, Context::default());
-            let incarnation = began.await?.instance.unwrap().entry().incarnation;
+            registry
+                .register_instance(spec, None, Context::default())
+                .await?;
             let api = Api::new(registry.clone());
             let caller = Authenticator::default()
                 .authenticate(None, api.now())
                 .unwrap();
-            let params = serde_json::json!({
-                "service": "api", "instance_id": "one", "incarnation": incarnation,
-            });
+            let params = serde_json::json!({ "service": "api", "instance_id": "one" });
+            let ask = async |action| {
+                let answer = api.call(action, &params.to_string(), &caller).await;
+                answer.unwrap().data
+            };
             let beat = async || {
-                let answer = api.call("heartbeat", &params.to_string(), &caller).await;
-                let written = answer.unwrap().data;
+                let (beaten, found) = (ask("heartbeat").await, ask("get_instance").await);
                 let view = registry.stale_view();
-                let expected = Written {
+                let shown = view.instance("api", "one").map(ShownInstance::from);
+                assert_eq!(found.get(), raw(&shown).get());
+                let written = Written {
                     revision: view.revision(),
                     changed: false,
                     service: None,
-                    instance: view.instance("api", "one").map(ShownInstance::from),
+                    instance: shown,
                 };
-                assert_eq!(written.get(), raw(&expected).get());
+                assert_eq!(beaten.get(), raw(&written).get());
             };
             beat().await;
             // The same text again, and then another record.

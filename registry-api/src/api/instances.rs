@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use registry_core::engine::{
-    Action, Context, Heartbeat, InstanceAction, InstanceChange, InstanceCursor,
+    Action, Context, Heartbeat, Instance, InstanceAction, InstanceChange, InstanceCursor,
     InstancePageRequest, Place, RegistryError, ResolveRequest, register_action,
 };
 use registry_core::model::{HealthStatus, InstanceSpec, ModelError, Name, ServicePolicy};
@@ -53,7 +53,7 @@ impl Api {
         })?;
         Ok(Answer {
             subject: Some(Subject::Instance(Arc::clone(instance))),
-            ..answer(&ShownInstance::from(instance), view.revision())
+            ..Answer::of_data(SharedJson::of_text(self.shown(instance)), view.revision())
         })
     }
 
@@ -142,6 +142,12 @@ impl Api {
         Ok(written(&reply))
     }
 
+    /// An instance as it is answered.
+    fn shown(&self, instance: &Arc<Instance>) -> String {
+        let (text, last_seen) = (self.instances.render(instance), instance.last_seen());
+        format!(r#"{text}"{last_seen}"}}"#)
+    }
+
     pub(super) async fn heartbeat(&self, params: params::Beat, caller: &Caller) -> Answered {
         let params::Beat {
             service,
@@ -170,10 +176,8 @@ impl Api {
             return Ok(answer(&written, revision));
         };
         // As `Written`: nearly all of it was written at the heartbeat before.
-        let (shown, last_seen) = (self.instances.render(found), found.last_seen());
-        let text = format!(
-            r#"{{"revision":{revision},"changed":false,"instance":{shown}"{last_seen}"}}}}"#
-        );
+        let shown = self.shown(found);
+        let text = format!(r#"{{"revision":{revision},"changed":false,"instance":{shown}}}"#);
         Ok(Answer::of_data(SharedJson::of_text(text), revision))
     }
 
