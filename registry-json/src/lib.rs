@@ -5,8 +5,8 @@
 //! written after.
 //!
 //! When the projection is written: within a second of a commit while there are at most
-//! [`PROJECTION_LIVE_RECORDS_MAX`] records, with each snapshot, and at close. An edit of it by hand changes nothing in
-//! the store: it is noticed, kept as `<path>.edited-<hash>` and told by [`JsonStore::warnings`].
+//! [`PROJECTION_LIVE_RECORDS_MAX`] records; with more of them after each snapshot, once there is a second without a
+//! commit or after [`PROJECTION_DELAY_MAX`]; and at close. An edit of it by hand changes nothing in the store: it is noticed, kept as `<path>.edited-<hash>` and told by [`JsonStore::warnings`].
 //!
 //! ```
 //! use registry_core::RegistryStore as _;
@@ -36,5 +36,5 @@ mod verify;
 
 pub use config::JsonConfig;
 pub use salvage::salvage;
-pub use schema::PROJECTION_LIVE_RECORDS_MAX;
+pub use schema::{PROJECTION_DELAY_MAX, PROJECTION_LIVE_RECORDS_MAX};
 pub use store::{BACKEND, JsonStore};

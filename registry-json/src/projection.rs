@@ -5,16 +5,17 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use registry_core::durable::{rename_durably, temporary_path};
 use registry_core::legacy::write_legacy;
-use registry_core::{ErrorKind, Hash, Image, Result, StoreError, private_options};
+use registry_core::{ErrorKind, Hash, Head, Image, Result, Revision, StoreError, private_options};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error;
 use crate::line::{read_only_line, replace_file, write_line};
-use crate::schema::projection_path;
+use crate::schema::{PROJECTION_DELAY_MAX, PROJECTION_LIVE_RECORDS_MAX, projection_path};
 use crate::snapshot::State;
 use crate::store::BACKEND;
 
@@ -37,6 +38,39 @@ pub(crate) struct Projection {
     folder: PathBuf,
     /// Held while the file is written.
     seen: Mutex<Seen>,
+}
+
+/// When the projection is written, as whoever writes it looks at the state in turns.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    /// When the first snapshot was written that it does not follow yet, on the monotonic clock.
+    owed_since: Option<Duration>,
+    /// Where the turn before found the state.
+    revision: Revision,
+}
+
+impl Schedule {
+    /// Whether to write it in this turn, which found the state at this head and perhaps wrote a snapshot.
+    pub(crate) fn is_due(&mut self, head: &Head, has_snapshot: bool, now: Duration) -> bool {
+        if has_snapshot {
+            self.owed_since.get_or_insert(now);
+        }
+        let is_quiet = std::mem::replace(&mut self.revision, head.revision()) == head.revision();
+        let is_small = head.tally.counts.total() <= PROJECTION_LIVE_RECORDS_MAX;
+        let is_due = is_small
+            || self
+                .owed_since
+                .is_some_and(|since| is_quiet || now.saturating_sub(since) >= PROJECTION_DELAY_MAX);
+        if is_due {
+            self.owed_since = None;
+        }
+        is_due
+    }
+
+    /// Whether another turn is needed, also where nothing is committed.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.owed_since.is_some()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -226,4 +260,56 @@ pub(crate) fn not_a_store(path: &Path) -> StoreError {
     let detail = "expected a store, found a file without its folder; a legacy file is taken over by \
                   `harness registry migrate --from FILE --to NEW`";
     StoreError::new(ErrorKind::Invalid, BACKEND, detail).at_path(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(revision: u64, records: u64) -> Head {
+        let counts = format!(r#"{{"service":{records}}}"#);
+        let mut head = Head::default();
+        head.last.revision = Revision(revision);
+        head.tally.counts = serde_json::from_str(&counts).expect("it is in the stored form");
+        head
+    }
+
+    #[test]
+    fn small_state_is_projected_in_each_turn() {
+        let (mut schedule, now) = (Schedule::default(), Duration::ZERO);
+        for revision in 1..4 {
+            let head = head(revision, PROJECTION_LIVE_RECORDS_MAX);
+            assert!(schedule.is_due(&head, revision == 2, now));
+            assert!(!schedule.is_owed());
+        }
+    }
+
+    #[test]
+    fn large_state_is_projected_once_after_a_snapshot_when_commits_pause() {
+        let (mut schedule, now) = (Schedule::default(), Duration::ZERO);
+        let mut turn = |revision, has_snapshot| {
+            let head = head(revision, PROJECTION_LIVE_RECORDS_MAX + 1);
+            let is_due = schedule.is_due(&head, has_snapshot, now);
+            (is_due, schedule.is_owed())
+        };
+        assert_eq!(turn(1, false), (false, false));
+        assert_eq!(turn(1, false), (false, false));
+        assert_eq!(turn(2, true), (false, true));
+        assert_eq!(turn(3, true), (false, true));
+        assert_eq!(turn(3, false), (true, false));
+        assert_eq!(turn(3, false), (false, false));
+    }
+
+    #[test]
+    fn commits_that_never_pause_put_it_off_for_so_long() {
+        let mut schedule = Schedule::default();
+        let mut turn = |revision: u64, now| {
+            let head = head(revision, PROJECTION_LIVE_RECORDS_MAX + 1);
+            schedule.is_due(&head, revision < 3, now)
+        };
+        assert!(!turn(1, PROJECTION_DELAY_MAX / 3));
+        assert!(!turn(2, PROJECTION_DELAY_MAX));
+        assert!(turn(3, PROJECTION_DELAY_MAX / 3 + PROJECTION_DELAY_MAX));
+        assert!(!turn(4, 3 * PROJECTION_DELAY_MAX));
+    }
 }

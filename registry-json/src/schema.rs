@@ -15,6 +15,7 @@
 //! Invariant: the newest snapshot is not before the anchor in the facts, and the log has every entry after that anchor.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use registry_core::Revision;
 
@@ -24,8 +25,10 @@ pub(crate) const SEGMENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub(crate) const SNAPSHOT_LOG_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// No new snapshot is written before the log since the last one is so many times as large as that.
 pub(crate) const SNAPSHOT_LOG_FACTOR: u64 = 2;
-/// With more records than this, the projection is written only with a snapshot and at close.
+/// With more records than this, the projection follows a snapshot, as soon as a turn finds nothing new.
 pub const PROJECTION_LIVE_RECORDS_MAX: u64 = 10_000;
+/// Longest time for which commits that follow each other put it off: it costs more than the snapshot before it.
+pub const PROJECTION_DELAY_MAX: Duration = Duration::from_secs(60);
 /// The file of notes is written anew when it has so many bytes more than the notes need.
 pub(crate) const NOTES_WASTE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 

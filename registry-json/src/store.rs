@@ -13,10 +13,10 @@ use registry_core::commit::{
 };
 use registry_core::durable::{sync_folder, sync_parent};
 use registry_core::{
-    Anchor, Capabilities, ChangePage, ChangesRequest, Committed, Durability, ErrorKind, Head, Key,
-    LogEntry, Note, OpenMode, Outcome, PathLock, RangePage, RangeRequest, RegistryStore,
-    RestorePage, Result, Revision, Seal, StoreError, Transaction, TransactionId, VerifyReport,
-    Versioned, beside, offload,
+    Anchor, Capabilities, ChangePage, ChangesRequest, Clock as _, Committed, Durability, ErrorKind,
+    Head, Key, LogEntry, Note, OpenMode, Outcome, PathLock, RangePage, RangeRequest, RegistryStore,
+    RestorePage, Result, Revision, Seal, StoreError, SystemClock, Transaction, TransactionId,
+    VerifyReport, Versioned, beside, offload,
 };
 
 use crate::config::JsonConfig;
@@ -25,10 +25,9 @@ use crate::load::{Loaded, load};
 use crate::log::{Index, Outline, Writer, group_line};
 use crate::notes::Notes;
 use crate::open::find;
-use crate::projection::{self, Projection};
+use crate::projection::{self, Projection, Schedule};
 use crate::schema::{
-    PROJECTION_LIVE_RECORDS_MAX, SEGMENT_BYTES_MAX, SNAPSHOT_LOG_BYTES_MIN, SNAPSHOT_LOG_FACTOR,
-    folder_of, snapshot_path,
+    SEGMENT_BYTES_MAX, SNAPSHOT_LOG_BYTES_MIN, SNAPSHOT_LOG_FACTOR, folder_of, snapshot_path,
 };
 use crate::snapshot::{self, State};
 use crate::verify::verify;
@@ -177,22 +176,29 @@ impl JsonStore {
 
 impl Inner {
     fn start_threads(self: &Arc<Self>) -> Result<()> {
-        let start = |interval, call: fn(&Self)| {
-            let store = Arc::downgrade(self);
-            IntervalSync::start(BACKEND, interval, move || {
-                if let Some(store) = store.upgrade() {
-                    call(&store);
-                }
-            })
-        };
         let mut threads = self.threads();
         if let Durability::Interval(interval) = self.config.durability {
-            threads.syncer = Some(start(interval, Self::sync)?);
+            threads.syncer = Some(self.start(interval, Self::sync)?);
         }
-        threads.writer_behind = Some(start(WRITE_BEHIND_INTERVAL, Self::write_behind)?);
+        let (mut schedule, clock) = (Schedule::default(), SystemClock::new());
+        let write_behind = move |store: &Self| store.write_behind(&mut schedule, clock.monotonic());
+        threads.writer_behind = Some(self.start(WRITE_BEHIND_INTERVAL, write_behind)?);
         drop(threads);
         self.mark();
         Ok(())
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        interval: Duration,
+        mut call: impl FnMut(&Self) + Send + 'static,
+    ) -> Result<IntervalSync> {
+        let store = Arc::downgrade(self);
+        IntervalSync::start(BACKEND, interval, move || {
+            if let Some(store) = store.upgrade() {
+                call(&store);
+            }
+        })
     }
 
     fn threads(&self) -> MutexGuard<'_, Threads> {
@@ -232,16 +238,20 @@ impl Inner {
         }
     }
 
-    /// Writes a snapshot where one is due, and the projection with it or while the state is small.
-    fn write_behind(&self) {
+    /// Writes a snapshot where one is due, and the projection where that is.
+    fn write_behind(&self, schedule: &mut Schedule, now: Duration) {
         // The log has everything; what failed is tried again after the next commit.
         let is_new = self.snapshot_if_due().unwrap_or_else(|error| {
             tracing::warn!(%error, "a snapshot cannot be written");
             false
         });
         let state = self.state.load_full();
-        if is_new || state.head.tally.counts.total() <= PROJECTION_LIVE_RECORDS_MAX {
+        if schedule.is_due(&state.head, is_new, now) {
             self.project(&state);
+        }
+        if schedule.is_owed() {
+            let threads = self.threads();
+            threads.writer_behind.iter().for_each(IntervalSync::mark);
         }
     }
 

@@ -16,7 +16,7 @@ use registry_core::{
     Cause, Durability, ErrorKind, Image, Mutation, Record, RegistryStore as _, Revision, Timestamp,
     Transaction, TransactionId,
 };
-use registry_json::{JsonConfig, JsonStore};
+use registry_json::{JsonConfig, JsonStore, PROJECTION_LIVE_RECORDS_MAX};
 
 fn put(name: &str, version: &str) -> Transaction {
     let record = Record::Service(ServiceEntry::new(name, version));
@@ -317,6 +317,26 @@ fn projection_has_the_legacy_form_after_close() {
     assert!(text.contains("\"service-1\": {"), "{text}");
     assert!(text.contains("\"state\": \"Registered\""), "{text}");
     assert!(open(&path).warnings().is_empty());
+}
+
+#[test]
+fn projection_of_a_large_state_follows_when_commits_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.json");
+    let store = open(&path);
+    for first in (0..=PROJECTION_LIVE_RECORDS_MAX).step_by(1000) {
+        let numbers = first..(first + 1000).min(PROJECTION_LIVE_RECORDS_MAX + 1);
+        let group = numbers.map(|number| put(&format!("many-{number}"), "1"));
+        block_on(store.commit(group.collect())).unwrap();
+    }
+    let before = snapshots(&path);
+    fill_until(&store, || snapshots(&path) > before);
+    // A test that waits for what never comes is ended by whoever runs it.
+    let last = format!("\"many-{PROJECTION_LIVE_RECORDS_MAX}\": {{");
+    while !fs::read_to_string(&path).is_ok_and(|text| text.contains(&last)) {
+        thread::yield_now();
+    }
+    block_on(store.close()).unwrap();
 }
 
 #[test]
