@@ -1,5 +1,6 @@
 //! Answers actions on instances.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use registry_core::engine::{
@@ -20,6 +21,9 @@ use crate::params;
 use crate::shown::ShownInstance;
 use crate::strict::parse_strict_borrowed;
 use crate::told::SharedJson;
+
+/// Bytes of a time with nanoseconds, its quotes and the end of the object that it is the last field of.
+const TIME_BYTES_MAX: usize = r#""2026-01-01T00:00:00.123456789Z"}"#.len();
 
 impl Api {
     pub(super) async fn list_instances(&self, params: params::ListInstances) -> Answered {
@@ -53,7 +57,7 @@ impl Api {
         })?;
         Ok(Answer {
             subject: Some(Subject::Instance(Arc::clone(instance))),
-            ..Answer::of_data(SharedJson::of_text(self.shown(instance)), view.revision())
+            ..Answer::of_data(self.shown("", instance, ""), view.revision())
         })
     }
 
@@ -142,10 +146,17 @@ impl Api {
         Ok(written(&reply))
     }
 
-    /// An instance as it is answered.
-    fn shown(&self, instance: &Arc<Instance>) -> String {
+    /// An instance as it is answered, between two texts.
+    fn shown(&self, before: &str, instance: &Arc<Instance>, after: &str) -> SharedJson {
         let (text, last_seen) = (self.instances.render(instance), instance.last_seen());
-        format!(r#"{text}"{last_seen}"}}"#)
+        // A text that grows while it is written is copied each time.
+        let room = before.len() + text.len() + TIME_BYTES_MAX + after.len();
+        let mut shown = String::with_capacity(room);
+        shown.push_str(before);
+        shown.push_str(&text);
+        write!(shown, r#""{last_seen}"}}"#).expect("a String takes it");
+        shown.push_str(after);
+        SharedJson::of_text(shown)
     }
 
     pub(super) async fn heartbeat(&self, params: params::Beat, caller: &Caller) -> Answered {
@@ -176,9 +187,8 @@ impl Api {
             return Ok(answer(&written, revision));
         };
         // As `Written`: nearly all of it was written at the heartbeat before.
-        let shown = self.shown(found);
-        let text = format!(r#"{{"revision":{revision},"changed":false,"instance":{shown}}}"#);
-        Ok(Answer::of_data(SharedJson::of_text(text), revision))
+        let before = format!(r#"{{"revision":{revision},"changed":false,"instance":"#);
+        Ok(Answer::of_data(self.shown(&before, found, "}"), revision))
     }
 
     pub(super) async fn heartbeats(&self, params: &str, caller: &Caller) -> Answered {

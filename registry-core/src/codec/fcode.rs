@@ -1,7 +1,5 @@
 //! fcode, with depth and size checked before it reads.
 
-use std::io;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,29 +19,6 @@ pub(super) fn to_bytes_of_about<T: Serialize>(value: &T, capacity: usize) -> Vec
     fcode::to_writer(&mut bytes, value)
         .expect("a stored struct has only forms that fcode can write");
     bytes
-}
-
-/// Whether the bytes are what the value would be written as. They are compared while it is written, and nothing is kept.
-pub(super) fn is_form_of<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
-    let mut expected = Expected(bytes);
-    fcode::to_writer(&mut expected, value).is_ok() && expected.0.is_empty()
-}
-
-/// What is still to be written. Anything else is refused.
-struct Expected<'a>(&'a [u8]);
-
-impl io::Write for Expected<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self
-            .0
-            .strip_prefix(bytes)
-            .ok_or(io::ErrorKind::InvalidData)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Reads a value. Bytes beyond its fields are a newer writer's and are skipped inside the outermost struct.

@@ -54,14 +54,6 @@ impl CodecId {
         }
     }
 
-    /// Whether the bytes are what it would be written as.
-    fn is_form_of<T: Serialize>(self, stored: &T, bytes: &[u8]) -> bool {
-        match self {
-            Self::Fcode => fcode::is_form_of(stored, bytes),
-            Self::Bincode => bincode::to_bytes(stored) == bytes,
-        }
-    }
-
     fn decode<T: DeserializeOwned>(self, body: &[u8]) -> Result<T, CodecError> {
         match self {
             Self::Fcode => fcode::from_bytes(body),
@@ -90,15 +82,6 @@ fn encode_body(codec: CodecId, record: &Record) -> Vec<u8> {
         Record::Instance(entry) => codec.encode(&stored::InstanceV1::from(entry)),
         Record::Policy(policy) => codec.encode(&stored::PolicyV1::from(policy)),
         Record::Keeper(keeper) => codec.encode(&stored::KeeperV1::from(keeper)),
-    }
-}
-
-fn is_body_of(codec: CodecId, record: &Record, body: &[u8]) -> bool {
-    match record {
-        Record::Service(entry) => codec.is_form_of(&stored::ServiceV1::from(entry), body),
-        Record::Instance(entry) => codec.is_form_of(&stored::InstanceV1::from(entry), body),
-        Record::Policy(policy) => codec.is_form_of(&stored::PolicyV1::from(policy), body),
-        Record::Keeper(keeper) => codec.is_form_of(&stored::KeeperV1::from(keeper), body),
     }
 }
 
@@ -136,7 +119,7 @@ fn decode_body(
         Kind::Keeper => Record::Keeper(codec.decode::<stored::KeeperV1>(body)?.into()),
     };
     let is_understood = schema == SCHEMA || codec == CodecId::Bincode;
-    if is_understood && !is_body_of(codec, &record, body) {
+    if is_understood && encode_body(codec, &record) != body {
         return Err(CodecError::Body {
             codec,
             detail: "it is not in the form that is written".to_owned(),
