@@ -6,7 +6,8 @@
 //!
 //! When the projection is written: within a second of a commit while there are at most
 //! [`PROJECTION_LIVE_RECORDS_MAX`] records; with more of them after each snapshot, once there is a second without a
-//! commit or after [`PROJECTION_DELAY_MAX`]; and at close. An edit of it by hand changes nothing in the store: it is noticed, kept as `<path>.edited-<hash>` and told by [`JsonStore::warnings`].
+//! commit or after [`PROJECTION_DELAY_MAX`]; and at close. An edit of it by hand changes nothing in the store: it is
+//! noticed, kept as `<path>.edited-<hash>` and told by [`JsonStore::warnings`].
 //!
 //! ```
 //! use registry_core::RegistryStore as _;

@@ -13,6 +13,8 @@ use crate::store::RegistryStore;
 
 /// Times that a load begins anew because others compacted the log away under it.
 const ATTEMPTS_MAX: u32 = 16;
+/// Services that room is made for before they are read: a damaged head may tell any number.
+const SERVICES_RESERVED_MAX: usize = 1 << 20;
 
 /// Reads the whole state and checks that it adds up to the store's head.
 ///
@@ -49,7 +51,9 @@ fn check(head: &Head, revision: Revision, tally: &Tally) -> Result<(), String> {
 async fn load_once(store: &dyn RegistryStore) -> Result<View, StoreError> {
     let mut view = View::default();
     let expected = store.head().await?.tally.counts.of(Kind::Service);
-    view.reserve(usize::try_from(expected).unwrap_or_default());
+    view.reserve(
+        usize::try_from(expected).map_or(SERVICES_RESERVED_MAX, |it| it.min(SERVICES_RESERVED_MAX)),
+    );
     let mut tally = Tally::default();
     let mut first_revision = None;
     let mut pages = RecordPages::new(store);
