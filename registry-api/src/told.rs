@@ -50,8 +50,8 @@ impl PartialEq for SharedJson {
     }
 }
 
-/// Reads the text once more: serde_json passes on as it is only what it has read. What is told often is put together by
-/// hand.
+/// Reads the text once more: `serde_json` passes on as it is only what it has read. What is told often is put together
+/// by hand.
 impl Serialize for SharedJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let value: &RawValue = serde_json::from_str(&self.0).map_err(ser::Error::custom)?;
