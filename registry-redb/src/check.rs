@@ -1,17 +1,20 @@
 //! Checks redb's own pages before redb trusts them.
 //!
-//! With quick repair redb opens without reading a checksum. Damage in its list of free pages then shows as a panic in
-//! the middle of a commit, and the unwinding aborts the process, or as live pages that are written over. redb's
-//! integrity check finds it, and repairs in place: so it is given the file with its writes kept in memory, and a file
-//! that it would repair is refused instead.
+//! Where the last commit has the allocator's state redb opens without reading a checksum. Damage in its list of free
+//! pages then shows as a panic in the middle of a commit, and the unwinding aborts the process, or as live pages that
+//! are written over. redb's integrity check finds it, and repairs in place: so it is given the file with its writes kept
+//! in memory, and a file that it would repair is refused instead.
+//!
+//! After any other commit redb walks the file when it opens it, checks each page and makes its list of free pages anew.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Error, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::Database;
+use redb::{Builder, Database, DatabaseError, RepairSession, StorageBackend};
 use registry_core::{Result, StoreError, contain};
 
 use crate::error;
@@ -32,7 +35,10 @@ pub(crate) fn check_pages(path: &Path, cache_bytes: usize) -> Result<()> {
         return Err(error::damaged(path, "the file is empty"));
     }
     contain(BACKEND, || {
-        let mut database = open_sandbox(path, file, bytes, cache_bytes)?;
+        let (mut database, is_walked) = open_sandbox(path, file, bytes, cache_bytes)?;
+        if is_walked {
+            return Ok(());
+        }
         let checked = database.check_integrity();
         let is_clean =
             checked.map_err(|error| error::engine(path, "check the pages of the file", error))?;
@@ -50,7 +56,7 @@ pub(crate) fn check_pages(path: &Path, cache_bytes: usize) -> Result<()> {
 /// Those of opening it.
 pub(crate) fn open_unchanged(path: &Path, cache_bytes: usize) -> Result<Database> {
     let (file, bytes) = opened(path)?;
-    open_sandbox(path, file, bytes, cache_bytes)
+    open_sandbox(path, file, bytes, cache_bytes).map(|(database, _)| database)
 }
 
 /// A file to read, and its size.
@@ -61,11 +67,32 @@ fn opened(path: &Path) -> Result<(File, u64)> {
     Ok((file, bytes))
 }
 
-fn open_sandbox(path: &Path, file: File, bytes: u64, cache_bytes: usize) -> Result<Database> {
-    Database::builder()
-        .set_cache_size(cache_bytes)
-        .create_with_backend(Sandbox::new(file, bytes))
+fn open_sandbox(
+    path: &Path,
+    file: File,
+    bytes: u64,
+    cache_bytes: usize,
+) -> Result<(Database, bool)> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    open_noting_walks(builder, Sandbox::new(file, bytes), |_| {})
         .map_err(|error| error::engine(path, "open the file", error))
+}
+
+/// Opens a database, and answers whether redb walked the file and checked each page for that. `told` hears of it.
+pub(crate) fn open_noting_walks(
+    mut builder: Builder,
+    backend: impl StorageBackend,
+    told: impl Fn(&RepairSession) + 'static,
+) -> Result<(Database, bool), DatabaseError> {
+    let is_walked = Arc::new(AtomicBool::new(false));
+    let walked = Arc::clone(&is_walked);
+    builder.set_repair_callback(move |session| {
+        walked.store(true, Ordering::Relaxed);
+        told(session);
+    });
+    let database = builder.create_with_backend(backend)?;
+    Ok((database, is_walked.load(Ordering::Relaxed)))
 }
 
 const PAGE_BYTES: usize = 4096;
@@ -149,7 +176,7 @@ fn parts(offset: u64, bytes: usize) -> impl Iterator<Item = (u64, usize, std::op
     })
 }
 
-impl redb::StorageBackend for Sandbox {
+impl StorageBackend for Sandbox {
     fn len(&self) -> Result<u64, Error> {
         Ok(self.pages().bytes)
     }

@@ -1,20 +1,28 @@
-//! The file under redb, with zeros ahead of the pages that are written for the first time.
+//! The file under redb: zeros ahead of the pages that are written for the first time, and what is done about a failed
+//! sync.
 
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
-use registry_core::Runway;
+use registry_core::{Result as StoreResult, Runway, StoreError, distrust, write_again};
 
-/// redb's own access to a file, whose pages are written over zeros: a commit syncs twice, and each sync that gives the
-/// file new blocks writes its metadata, too.
+use crate::store::BACKEND;
+
+/// redb's own access to a file, whose pages are written over zeros: a sync that gives the file new blocks writes its
+/// metadata, too.
+///
+/// A commit that is synced once has its pages and the header that names them in one sync. Where that fails the next open
+/// finds both in the system's cache, although the disk may never get the pages: so it is noted, and they are written again.
 #[derive(Debug)]
 pub(crate) struct StoreFile {
     file: FileBackend,
+    /// Where a failure is noted; none for a file that is thrown away then.
+    note: Option<PathBuf>,
     ends: Mutex<Ends>,
 }
 
@@ -29,7 +37,9 @@ impl StoreFile {
     /// The file at a path that exists.
     pub(crate) fn open(path: &Path) -> Result<Self, DatabaseError> {
         let opened = File::options().read(true).write(true).open(path);
-        Self::new(opened.map_err(redb::StorageError::from)?)
+        let mut opened = Self::new(opened.map_err(redb::StorageError::from)?)?;
+        opened.note = Some(note_path(path));
+        Ok(opened)
     }
 
     /// A file that is open for reading and writing.
@@ -37,8 +47,27 @@ impl StoreFile {
         let ends = Ends::of(&file).map_err(redb::StorageError::from)?;
         Ok(Self {
             file: FileBackend::new(file)?,
+            note: None,
             ends: Mutex::new(ends),
         })
+    }
+
+    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        if let (Err(_), Some(note)) = (&done, &self.note) {
+            distrust(note);
+        }
+        done
+    }
+
+    fn write_over_zeros(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut ends = self.ends();
+        let Ends { length, runway } = &mut *ends;
+        runway.extend(offset, offset + data.len() as u64, *length, |at, zeros| {
+            self.file.write(at, zeros)
+        })?;
+        // Another write at the end has to wait for the zeros, and none for the data.
+        drop(ends);
+        self.file.write(offset, data)
     }
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
@@ -53,6 +82,22 @@ impl Ends {
         let runway = Runway::new(end_of_data(file, length)?);
         Ok(Self { length, runway })
     }
+}
+
+/// The note of a failed sync.
+fn note_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unsynced");
+    PathBuf::from(name)
+}
+
+/// Writes the file again where a sync of it failed. Only under the lock of the path.
+pub(crate) fn rewrite_after_failed_sync(path: &Path) -> StoreResult<()> {
+    write_again(BACKEND, &note_path(path), || {
+        let end = File::open(path).and_then(|file| end_of_data(&file, file.metadata()?.len()));
+        let end = end.map_err(|error| StoreError::io(BACKEND, "look for the end", path, error))?;
+        Ok(vec![(path.to_path_buf(), end)])
+    })
 }
 
 /// Where the last hole of a file begins; its length where it ends without one, or where the system does not tell.
@@ -87,25 +132,18 @@ impl StorageBackend for StoreFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut ends = self.ends();
-        self.file.set_len(len)?;
+        self.noted(self.file.set_len(len))?;
         ends.length = len;
         ends.runway.cut(len);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.noted(self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut ends = self.ends();
-        let Ends { length, runway } = &mut *ends;
-        runway.extend(offset, offset + data.len() as u64, *length, |at, zeros| {
-            self.file.write(at, zeros)
-        })?;
-        // Another write at the end has to wait for the zeros, and none for the data.
-        drop(ends);
-        self.file.write(offset, data)
+        self.noted(self.write_over_zeros(offset, data))
     }
 
     fn close(&self) -> io::Result<()> {
@@ -170,6 +208,23 @@ mod tests {
         file.read(0, &mut found).unwrap();
         let expected = [[1; 4096], [2; 4096], [3; 4096]];
         assert_eq!(found[..], expected.concat());
+    }
+
+    #[test]
+    fn failed_write_is_noted_and_the_file_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [1; 4096]).unwrap();
+        // A handle that may not write stands for a disk that does not.
+        let mut file = StoreFile::new(File::open(&path).unwrap()).unwrap();
+        file.note = Some(note_path(&path));
+        file.read(0, &mut [0; 16]).unwrap();
+        assert!(!note_path(&path).exists());
+        file.write(0, &[2; 16]).unwrap_err();
+        assert!(note_path(&path).exists());
+        rewrite_after_failed_sync(&path).unwrap();
+        assert!(!note_path(&path).exists());
+        assert_eq!(std::fs::read(&path).unwrap(), [1; 4096]);
     }
 
     #[test]

@@ -18,6 +18,17 @@ use crate::schema::{
 use crate::store::BACKEND;
 use crate::view::{Snapshot, read_group};
 
+/// How a transaction becomes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// With the next one that is synced.
+    Later,
+    /// By one sync. Until the allocator's state is written again, an open walks the file to find it.
+    Once,
+    /// By two, with the state of redb's allocator, which the next open reads instead ("quick repair").
+    WithAllocator,
+}
+
 /// One write transaction of redb, with errors that name the file.
 pub(crate) struct Batch<'a> {
     path: &'a Path,
@@ -25,23 +36,18 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Begins a transaction. One that is not synced lasts with the next one that is.
-    pub(crate) fn begin(
-        path: &'a Path,
-        database: &redb::Database,
-        is_synced: bool,
-    ) -> Result<Self> {
+    /// Begins a transaction.
+    pub(crate) fn begin(path: &'a Path, database: &redb::Database, sync: Sync) -> Result<Self> {
         let refused = |error| error::engine(path, "begin a write", error);
         let mut transaction = database
             .begin_write()
             .map_err(|error| refused(redb::Error::from(error)))?;
-        if is_synced {
-            // Open then reads the allocator's state instead of walking the whole file.
-            transaction.set_quick_repair(true);
-        } else {
-            transaction
+        match sync {
+            Sync::Later => transaction
                 .set_durability(redb::Durability::None)
-                .map_err(|error| refused(error.into()))?;
+                .map_err(|error| refused(error.into()))?,
+            Sync::Once => {}
+            Sync::WithAllocator => transaction.set_quick_repair(true),
         }
         Ok(Self { path, transaction })
     }

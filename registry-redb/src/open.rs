@@ -1,8 +1,11 @@
 //! How a file is found, created, opened and read into memory.
 
+use std::ops::Range;
 use std::path::Path;
 
-use redb::{Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{
+    Database, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable, RepairSession,
+};
 use registry_core::codec::{decode_meta, peek_log_value};
 use registry_core::commit::{Recent, replay};
 use registry_core::durable::{rename_durably, sync_parent, temporary_path};
@@ -11,18 +14,23 @@ use registry_core::{
 };
 use tempfile::TempDir;
 
-use crate::check::{check_pages, open_unchanged};
+use crate::check::{check_pages, open_noting_walks, open_unchanged};
 use crate::config::RedbConfig;
 use crate::error;
-use crate::file::StoreFile;
-use crate::fold::{Batch, check_bounds};
+use crate::file::{StoreFile, rewrite_after_failed_sync};
+use crate::fold::{Batch, Sync, check_bounds};
 use crate::schema::{META, STAMP, Stamp, group_of};
 use crate::store::BACKEND;
 use crate::view::{Snapshot, View, read_group};
 
+/// What redb says of its progress when it goes back to the commit before the last one, and not when it does not.
+const ROLLBACK_PROGRESS: Range<f64> = 0.25..0.5;
+
 /// An open file with the lock of its path.
 pub(crate) struct Engine {
     database: Opened,
+    /// Whether redb walked the file, and the next open would again.
+    lacks_allocator: bool,
     // Released after the file is closed: fields are dropped in order.
     _lock: Option<PathLock>,
 }
@@ -57,12 +65,14 @@ impl Engine {
         }
         // A process that was killed while it made the store may have left the name unsynced.
         sync_parent(BACKEND, path)?;
+        rewrite_after_failed_sync(path)?;
         let loaded = check_and_load(path, config.cache_bytes)?;
-        let database = StoreFile::open(path)
-            .and_then(|file| builder(config).create_with_backend(file))
+        let (database, is_walked) = StoreFile::open(path)
+            .and_then(|file| open_noting_walks(builder(config), file, warn_of_rollback))
             .map_err(|error| error::engine(path, "open the file", error))?;
         let engine = Self {
             database: Opened::ReadWrite(database),
+            lacks_allocator: is_walked,
             _lock: Some(lock),
         };
         Ok((engine, loaded))
@@ -83,6 +93,7 @@ impl Engine {
         };
         let engine = Self {
             database,
+            lacks_allocator: false,
             _lock: lock,
         };
         let loaded = load(path, engine.begin_read(path)?)?;
@@ -96,6 +107,11 @@ impl Engine {
             Opened::ReadOnly(database) => database.begin_read(),
         };
         transaction.map_err(|error| error::engine(path, "begin a read", error))
+    }
+
+    /// Whether the allocator's state is to be written although nothing was committed.
+    pub(crate) fn lacks_allocator(&self) -> bool {
+        self.lacks_allocator
     }
 
     /// The database, for writing.
@@ -115,6 +131,14 @@ fn builder(config: &RedbConfig) -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(config.cache_bytes);
     builder
+}
+
+/// Tells when redb goes back to the commit before the last one, which is not whole: a crash interrupted it, and nobody was
+/// told that it is there, or it is damaged. redb cannot tell which.
+fn warn_of_rollback(repair: &RepairSession) {
+    if ROLLBACK_PROGRESS.contains(&repair.progress()) {
+        tracing::warn!("the last commit to the file is not whole; what is before it is used");
+    }
 }
 
 fn not_found(path: &Path) -> StoreError {
@@ -159,7 +183,7 @@ fn create(config: &RedbConfig) -> Result<()> {
     let database = StoreFile::new(its_own)
         .and_then(|file| builder(config).create_with_backend(file))
         .map_err(|error| error::engine(&temporary, "create the file", error))?;
-    let batch = Batch::begin(&temporary, &database, true)?;
+    let batch = Batch::begin(&temporary, &database, Sync::WithAllocator)?;
     batch.create()?;
     batch.commit()?;
     drop(database);

@@ -12,6 +12,8 @@
 //! part that open replays. The tables check each other, and every row of `log_keys` names the one before it, because redb
 //! tells no flipped bit of a page on a normal read.
 
+use std::time::Duration;
+
 use redb::{ReadableTable, TableDefinition};
 use registry_core::{Head, Revision, SCHEMA, SchemaVersion};
 use serde::{Deserialize, Serialize};
@@ -67,6 +69,10 @@ impl Stamp {
 pub(crate) const FOLD_COMMITS_MAX: usize = 1024;
 /// What can be unfolded at most, in bytes of the records in it. Bounds the memory of the overlay.
 pub(crate) const FOLD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The allocator's state follows commits within half of this, so that only an open after a crash in the middle of commits
+/// walks the file. With each commit it would take as long as the commit itself (docs/adr/0010).
+pub(crate) const ALLOCATOR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Up to this size of the file, in bytes, open checks every page of redb's. A debug build on two cores opens 64 MiB
 /// in 0.3 s with that.

@@ -19,9 +19,9 @@ use registry_core::{
 };
 
 use crate::config::RedbConfig;
-use crate::fold::Batch;
+use crate::fold::{Batch, Sync};
 use crate::open::Engine;
-use crate::schema::{FOLD_BYTES_MAX, FOLD_COMMITS_MAX};
+use crate::schema::{ALLOCATOR_INTERVAL, FOLD_BYTES_MAX, FOLD_COMMITS_MAX};
 use crate::verify::verify;
 use crate::view::{Snapshot, View};
 
@@ -74,6 +74,7 @@ impl RedbStore {
     fn open_contained(config: RedbConfig) -> Result<Self> {
         let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
         let (engine, (snapshot, recent)) = Engine::open(&config)?;
+        let lacks_allocator = engine.lacks_allocator();
         let inner = Arc::new(Inner {
             capabilities,
             tip: Tip::new(BACKEND, snapshot.head.clone()),
@@ -85,7 +86,7 @@ impl RedbStore {
             syncer: Mutex::default(),
             config,
         });
-        inner.start_syncer()?;
+        inner.start_syncer(lacks_allocator)?;
         Ok(Self(inner))
     }
 
@@ -127,23 +128,32 @@ impl Inner {
         }
     }
 
-    fn is_synced(&self) -> bool {
-        self.config.durability == Durability::Synced
+    /// How what is acknowledged becomes durable.
+    fn sync_of_commits(&self) -> Sync {
+        if self.config.durability == Durability::Synced {
+            Sync::Once
+        } else {
+            Sync::Later
+        }
     }
 
-    fn start_syncer(self: &Arc<Self>) -> Result<()> {
-        let Durability::Interval(interval) = self.config.durability else {
-            return Ok(());
-        };
+    fn start_syncer(self: &Arc<Self>, is_due: bool) -> Result<()> {
         if self.config.mode == OpenMode::ReadOnly {
             return Ok(());
         }
+        let interval = match self.config.durability {
+            Durability::Interval(interval) => interval,
+            _ => ALLOCATOR_INTERVAL,
+        };
         let store = Arc::downgrade(self);
         let syncer = IntervalSync::start(BACKEND, interval, move || {
             if let Some(store) = store.upgrade() {
                 store.sync();
             }
         })?;
+        if is_due {
+            syncer.mark();
+        }
         *self.syncer() = Some(syncer);
         Ok(())
     }
@@ -152,31 +162,27 @@ impl Inner {
         self.syncer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes what was committed without a sync durable. A failure poisons the store.
+    /// Makes what was committed without a sync durable, and writes the allocator's state. A failure poisons the store.
     fn sync(&self) {
         let synced = contain(BACKEND, || {
             let _writer = self.writer.lock(&self.tip)?;
             let engine = self.engine.get(BACKEND)?;
             self.tip.check_sound()?;
-            Batch::begin(&self.config.path, engine.writable()?, true)?.commit()
+            Batch::begin(&self.config.path, engine.writable()?, Sync::WithAllocator)?.commit()
         });
         if let Err(error) = synced
             && *error.kind() != ErrorKind::Closed
         {
-            tracing::error!(%error, "the sync after an interval failed");
+            tracing::error!(%error, "the sync that follows commits failed");
             self.tip.poison(error.to_string());
         }
     }
 
     /// Runs a write, and poisons the store where it failed on the way to the disk.
-    fn run_batch<T>(
-        &self,
-        is_synced: bool,
-        write: impl FnOnce(&Batch<'_>) -> Result<T>,
-    ) -> Result<T> {
+    fn run_batch<T>(&self, sync: Sync, write: impl FnOnce(&Batch<'_>) -> Result<T>) -> Result<T> {
         let engine = self.engine.get(BACKEND)?;
         let database = engine.writable()?;
-        let done = Batch::begin(&self.config.path, database, is_synced).and_then(|batch| {
+        let done = Batch::begin(&self.config.path, database, sync).and_then(|batch| {
             let answer = write(&batch)?;
             batch.commit()?;
             Ok(answer)
@@ -190,7 +196,7 @@ impl Inner {
             self.tip.poison(error.to_string());
         }
         if done.is_ok()
-            && !is_synced
+            && (sync == Sync::Once || sync == self.sync_of_commits())
             && let Some(syncer) = &*self.syncer()
         {
             syncer.mark();
@@ -215,7 +221,7 @@ impl Inner {
         };
         let fold = is_full.then_some(&*old);
         let phase = PhaseGuard::enter(fold.map(|_| &self.phase));
-        self.run_batch(self.is_synced(), |batch| {
+        self.run_batch(self.sync_of_commits(), |batch| {
             if let Some(fold) = fold {
                 batch.fold(fold)?;
             }
@@ -267,7 +273,7 @@ impl Inner {
             self.view(&engine)?.notes_with(&note.name)?
         };
         check_note(BACKEND, note, count)?;
-        self.run_batch(false, |batch| batch.note(note))
+        self.run_batch(Sync::Later, |batch| batch.note(note))
     }
 
     fn compact(&self, through: Revision) -> Result<()> {
@@ -280,7 +286,7 @@ impl Inner {
             return Ok(());
         }
         let phase = PhaseGuard::enter(Some(&self.phase));
-        let head = self.run_batch(self.is_synced(), |batch| {
+        let head = self.run_batch(self.sync_of_commits(), |batch| {
             batch.fold(&old)?;
             batch.compact(&old.head, through)
         })?;
@@ -313,7 +319,7 @@ impl Inner {
         let seal = accepted?;
         self.tip.set_restoring(true);
         let phase = PhaseGuard::enter(Some(&self.phase));
-        self.run_batch(true, |batch| batch.restore(page, seal.as_ref()))?;
+        self.run_batch(Sync::Once, |batch| batch.restore(page, seal.as_ref()))?;
         self.recent
             .write()
             .extend(page.entries.iter().map(|entry| &**entry));
@@ -352,10 +358,10 @@ impl Inner {
         }
         let snapshot = self.snapshot.load_full();
         if !snapshot.entries.is_empty() {
-            self.run_batch(true, |batch| batch.fold(&snapshot))?;
+            self.run_batch(Sync::Once, |batch| batch.fold(&snapshot))?;
         }
-        self.run_batch(true, |batch| batch.count_close())?;
-        self.run_batch(true, |batch| batch.count_close())
+        self.run_batch(Sync::WithAllocator, |batch| batch.count_close())?;
+        self.run_batch(Sync::WithAllocator, |batch| batch.count_close())
     }
 }
 

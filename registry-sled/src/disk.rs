@@ -18,15 +18,13 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use registry_core::durable::{rename_durably, sync_folder, sync_parent, temporary_path};
-use registry_core::{Result, StoreError, private_options};
+use registry_core::{Result, StoreError, private_options, write_again};
 
 use crate::error;
 use crate::store::BACKEND;
 
-/// In the folder since a sync failed. It need not last: a restart of the system ends what it tells of.
+/// In the folder since a sync failed.
 const UNSYNCED: &str = "unsynced";
-/// Bytes that are read and written again at a time.
-const CHUNK_BYTES: usize = 1024 * 1024;
 /// Pinned: sled refuses to open a store with another one. Many times what is ever unsynced, see `span`.
 pub(crate) const SEGMENT_BYTES: u32 = 8 * 1024 * 1024;
 /// The head of a segment: a checksum, and what it covers.
@@ -37,52 +35,19 @@ const CONF_BYTES_MIN: usize = 8;
 
 /// Notes that a sync failed, for who opens the store next.
 pub(crate) fn distrust(folder: &Path) {
-    let path = folder.join(UNSYNCED);
-    let noted = private_options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path);
-    if let Err(error) = noted {
-        tracing::warn!(path = %path.display(), %error, "a failed sync could not be noted");
-    }
+    registry_core::distrust(&folder.join(UNSYNCED));
 }
 
-/// Writes everything again where a sync failed. The system takes the pages of a failed sync for clean: they can be read,
-/// and no later sync writes them.
-fn write_again(folder: &Path) -> Result<()> {
-    let mark = folder.join(UNSYNCED);
-    if !mark.exists() {
-        return Ok(());
-    }
-    tracing::warn!(path = %folder.display(), "a sync of the store failed, and its files are written again");
-    for (path, _) in list(folder)? {
-        if path.is_file() && path != mark {
-            let written = write_file_again(&path);
-            written.map_err(|error| StoreError::io(BACKEND, "write again", &path, error))?;
-        }
-    }
-    remove(&mark)
-}
-
-fn write_file_again(path: &Path) -> io::Result<()> {
-    let mut file = File::options().read(true).write(true).open(path)?;
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut offset = 0;
-    loop {
-        let read = file.read(&mut chunk)?;
-        if read == 0 {
-            return file.sync_all();
-        }
-        file.seek(SeekFrom::Start(offset))?;
-        file.write_all(&chunk[..read])?;
-        offset += read as u64;
-    }
+/// Every file of a store but the note of a failed sync.
+fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    let files = list(folder)?.into_iter();
+    let files = files.filter(|(path, name)| path.is_file() && name != UNSYNCED);
+    Ok(files.map(|(path, _)| (path, u64::MAX)).collect())
 }
 
 /// Removes what sled stumbles over, and makes durable what it will read. Only under the lock of the path.
 pub(crate) fn clear_leftovers(folder: &Path) -> Result<()> {
-    write_again(folder)?;
+    write_again(BACKEND, &folder.join(UNSYNCED), || files(folder))?;
     for (path, name) in list(folder)? {
         if name.starts_with("snap.") && name.ends_with(".generating") {
             remove(&path)?;

@@ -6,16 +6,20 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_lite::future::block_on;
+use redb::RepairSession;
 use registry_core::model::ServiceEntry;
 use registry_core::{
-    Cause, ChangesRequest, Image, Key, Mutation, OpenMode, Record, RegistryStore as _, Revision,
-    Timestamp, Transaction, TransactionId,
+    Cause, ChangesRequest, Clock as _, Image, Key, Mutation, OpenMode, Record, RegistryStore as _,
+    Revision, SystemClock, Timestamp, Transaction, TransactionId,
 };
 use registry_redb::{RedbConfig, RedbStore, salvage};
 
+/// How long what happens a while later may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// More commits than a fold takes.
 const COMMITS: u64 = 1500;
 /// Offset of the byte that chooses between the commit slots of the file. redb keeps no checksum of it.
@@ -39,6 +43,25 @@ fn put(name: &str, version: &str) -> Transaction {
 
 fn open(path: &Path) -> RedbStore {
     RedbStore::open(RedbConfig::new(path)).unwrap()
+}
+
+fn copy_as_a_crash_leaves_it(path: &Path) -> PathBuf {
+    let mut crashed = path.as_os_str().to_owned();
+    crashed.push(".crashed");
+    let crashed = PathBuf::from(crashed);
+    fs::copy(path, &crashed).unwrap();
+    crashed
+}
+
+/// Whether redb walks a file when it opens it. Changes the file.
+fn is_walked(path: &Path) -> bool {
+    let mut builder = redb::Database::builder();
+    let opened = builder.set_repair_callback(RepairSession::abort).open(path);
+    match opened {
+        Ok(_) => false,
+        Err(redb::DatabaseError::RepairAborted) => true,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Groups of 50 over 20 services.
@@ -77,9 +100,7 @@ fn unfolded_part_is_replayed_after_a_crash() {
     let store = open(&path);
     fill(&store);
     assert_whole(&store);
-    // What the disk has at this moment is what a crash would leave.
-    let crashed = folder.path().join("crashed.redb");
-    fs::copy(&path, &crashed).unwrap();
+    let crashed = copy_as_a_crash_leaves_it(&path);
     let before = fs::read(&crashed).unwrap();
     let config = RedbConfig {
         mode: OpenMode::ReadOnly,
@@ -90,6 +111,84 @@ fn unfolded_part_is_replayed_after_a_crash() {
     drop(reader);
     assert_eq!(fs::read(&crashed).unwrap(), before);
     assert_whole(&open(&crashed));
+}
+
+/// redb cannot tell a commit that a crash interrupted from one that is damaged.
+#[test]
+fn damage_after_a_crash_is_refused_or_takes_the_last_group_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    let store = open(&path);
+    fill(&store);
+    let crashed = copy_as_a_crash_leaves_it(&path);
+    let whole = fs::read(&crashed).unwrap();
+    let mut refused = 0;
+    for place in (0..whole.len()).step_by(whole.len() / 64) {
+        let end = whole.len().min(place + 512);
+        let mut damaged = whole.clone();
+        damaged[place..end].fill(0);
+        fs::write(&crashed, damaged).unwrap();
+        drop(salvage(&crashed));
+        match RedbStore::open(RedbConfig::new(&crashed)) {
+            Ok(store) => {
+                let head = block_on(store.head()).unwrap();
+                let groups = [Revision(COMMITS - 50), Revision(COMMITS)];
+                assert!(groups.contains(&head.revision()), "at {place}");
+                block_on(store.commit(vec![put("another", "1")])).unwrap();
+                assert!(block_on(store.verify()).unwrap().is_clean(), "at {place}");
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[test]
+fn a_while_after_commits_a_crash_leaves_a_file_that_need_not_be_walked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    let store = open(&path);
+    fill(&store);
+    // The state may be written between the commit and the copy.
+    let is_walked_at_once = (0..10).any(|version| {
+        block_on(store.commit(vec![put("another", &version.to_string())])).unwrap();
+        is_walked(&copy_as_a_crash_leaves_it(&path))
+    });
+    assert!(is_walked_at_once);
+    let clock = SystemClock::new();
+    let deadline = clock.monotonic() + PATIENCE;
+    while is_walked(&copy_as_a_crash_leaves_it(&path)) {
+        assert!(clock.monotonic() < deadline, "the state is never written");
+        std::thread::yield_now();
+    }
+    // What an open walked it need not walk again.
+    block_on(store.commit(vec![put("another", "1")])).unwrap();
+    let crashed = copy_as_a_crash_leaves_it(&path);
+    let second = open(&crashed);
+    while is_walked(&copy_as_a_crash_leaves_it(&crashed)) {
+        assert!(clock.monotonic() < deadline, "the state is never written");
+        std::thread::yield_now();
+    }
+    drop(second);
+}
+
+#[test]
+fn note_of_a_failed_sync_is_heeded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    let store = open(&path);
+    fill(&store);
+    block_on(store.close()).unwrap();
+    let note = folder.path().join("registry.redb.unsynced");
+    fs::write(&note, []).unwrap();
+    let reader = RedbConfig {
+        mode: OpenMode::ReadOnly,
+        ..RedbConfig::new(&path)
+    };
+    assert_whole(&RedbStore::open(reader).unwrap());
+    assert!(note.exists(), "a reader writes nothing");
+    assert_whole(&open(&path));
+    assert!(!note.exists());
 }
 
 #[test]

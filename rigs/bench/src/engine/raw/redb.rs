@@ -94,8 +94,7 @@ impl Recording for Tables {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES);
         let database = builder.create(folder.join("alone.redb"))?;
-        let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(true);
+        let transaction = database.begin_write()?;
         transaction.open_table(LOG)?;
         transaction.open_table(LOG_KEYS)?;
         transaction.open_table(STATE)?;
@@ -107,8 +106,7 @@ impl Recording for Tables {
 
     fn write(&self, engine: &mut Database, group: usize) -> Result<()> {
         let group = &self.groups[group];
-        let mut transaction = engine.begin_write()?;
-        transaction.set_quick_repair(true);
+        let transaction = engine.begin_write()?;
         if let Some(fold) = &group.fold {
             self.fold(&transaction, fold)?;
         }
