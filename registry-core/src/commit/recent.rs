@@ -3,6 +3,8 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
+
 use crate::limits::RECENT_COMMITS_MAX;
 use crate::log::LogEntry;
 use crate::revision::Revision;
@@ -11,7 +13,7 @@ use crate::transaction::{Committed, TransactionId};
 /// The ids of the last [`RECENT_COMMITS_MAX`] commits. About 60 bytes each.
 #[derive(Debug, Default)]
 pub struct Recent {
-    by_id: HashMap<TransactionId, Revision>,
+    by_id: HashMap<TransactionId, Revision, RandomState>,
     order: VecDeque<TransactionId>,
 }
 

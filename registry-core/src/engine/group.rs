@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use foldhash::fast::RandomState;
+
 use super::command::Reply;
 use super::driver::{BoxedJob, CommandJob};
 use super::error::RegistryError;
@@ -32,7 +34,7 @@ pub(super) struct Group {
     left_over: Vec<BoxedJob>,
     bytes: usize,
     /// Which transaction of the group last changed a record.
-    changed_by: HashMap<Key, u32>,
+    changed_by: HashMap<Key, u32, RandomState>,
 }
 
 /// What the plan of a command came to, as of its place in the group.
@@ -65,7 +67,7 @@ impl Group {
             planned: Vec::with_capacity(jobs.len()),
             left_over: Vec::new(),
             bytes: 0,
-            changed_by: HashMap::new(),
+            changed_by: HashMap::default(),
         };
         for job in jobs {
             group.add(job);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use imbl::OrdMap;
 
 use super::by_name::{ByName, Found};
@@ -32,7 +33,7 @@ pub struct View {
     /// The revision of that view.
     published: Revision,
     /// What became of services since.
-    fresh: HashMap<Name, Option<Arc<Service>>>,
+    fresh: HashMap<Name, Option<Arc<Service>>, RandomState>,
     dependents: Dependents,
     /// Instances by service. A service without instances is not here.
     instances: OrdMap<Name, Instances>,
