@@ -190,24 +190,23 @@ impl Group {
     }
 
     /// Publishes the view, answers, then tells the watches.
-    pub(super) fn publish(mut self, shared: &Shared, leases: &mut LeaseBook) {
-        let commits = std::mem::take(&mut self.commits);
+    pub(super) fn publish(self, shared: &Shared, leases: &mut LeaseBook) {
+        let Self {
+            view,
+            commits,
+            planned,
+            ..
+        } = self;
         let changes = commits.iter().map(|commit| &**commit);
-        leases.observe(&self.view, changes, &*shared.clock);
-        shared.publish(std::mem::take(&mut self.view));
-        self.settle(shared, leases);
+        leases.observe(&view, changes, &*shared.clock);
+        shared.publish(view);
+        settle(planned, shared, leases);
         shared.feed.publish(commits);
     }
 
-    /// Answers as planned.
+    /// Answers a group without a commit as planned.
     pub(super) fn settle(self, shared: &Shared, leases: &mut LeaseBook) {
-        for (job, decision) in self.planned {
-            match decision {
-                Decision::Commit(_, reply) => job.answer(Ok(reply)),
-                Decision::Reply(reply, sign) => answer(*job, reply, sign, shared, leases),
-                Decision::Refuse(error) => job.answer(Err(error)),
-            }
-        }
+        settle(self.planned, shared, leases);
     }
 
     /// Answers a group that was not committed. What was planned before its first transaction stands.
@@ -261,6 +260,17 @@ fn mutation(change: &Change) -> Mutation {
     match &change.after {
         Some(image) => Mutation::Put(Arc::clone(image)),
         None => Mutation::Delete(change.key.clone()),
+    }
+}
+
+/// Answers as planned.
+fn settle(planned: Vec<(BoxedJob, Decision)>, shared: &Shared, leases: &mut LeaseBook) {
+    for (job, decision) in planned {
+        match decision {
+            Decision::Commit(_, reply) => job.answer(Ok(reply)),
+            Decision::Reply(reply, sign) => answer(*job, reply, sign, shared, leases),
+            Decision::Refuse(error) => job.answer(Err(error)),
+        }
     }
 }
 
