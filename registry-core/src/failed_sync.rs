@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Notes in the file `mark` that a write or a sync failed, for who opens the store next. The note need not be durable: a
 /// restart of the system ends what it tells of.
-pub fn distrust(mark: &Path) {
+pub fn note(mark: &Path) {
     let noted = private_options()
         .write(true)
         .create(true)
@@ -81,7 +81,7 @@ mod tests {
         written(u64::MAX).unwrap();
         assert_eq!(changed(), before);
         for end in [1000, u64::MAX] {
-            distrust(&mark);
+            note(&mark);
             written(end).unwrap();
             assert!(!mark.exists() && changed() > before);
             assert_eq!(std::fs::read(&path).unwrap(), content);
@@ -92,7 +92,7 @@ mod tests {
     fn note_stays_where_a_file_cannot_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let mark = folder.path().join("mark");
-        distrust(&mark);
+        note(&mark);
         let missing = folder.path().join("missing");
         write_again("test", &mark, || Ok(vec![(missing, 1)])).unwrap_err();
         assert!(mark.exists());

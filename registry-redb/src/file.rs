@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
-use registry_core::{Result as StoreResult, Runway, StoreError, distrust, write_again};
+use registry_core::{Result as StoreResult, Runway, StoreError, failed_sync};
 
 use crate::store::BACKEND;
 
@@ -54,7 +54,7 @@ impl StoreFile {
 
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if let (Err(_), Some(note)) = (&done, &self.note) {
-            distrust(note);
+            failed_sync::note(note);
         }
         done
     }
@@ -93,7 +93,7 @@ fn note_path(path: &Path) -> PathBuf {
 
 /// Writes the file again where a sync of it failed. Only under the lock of the path.
 pub(crate) fn rewrite_after_failed_sync(path: &Path) -> StoreResult<()> {
-    write_again(BACKEND, &note_path(path), || {
+    failed_sync::write_again(BACKEND, &note_path(path), || {
         let end = File::open(path).and_then(|file| end_of_data(&file, file.metadata()?.len()));
         let end = end.map_err(|error| StoreError::io(BACKEND, "look for the end", path, error))?;
         Ok(vec![(path.to_path_buf(), end)])

@@ -20,7 +20,7 @@ use crate::view::{Snapshot, read_group};
 
 /// How a transaction becomes durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sync {
+pub(crate) enum SyncMode {
     /// With the next one that is synced.
     Later,
     /// By one sync. Until the allocator's state is written again, an open walks the file to find it.
@@ -37,17 +37,17 @@ pub(crate) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Begins a transaction.
-    pub(crate) fn begin(path: &'a Path, database: &redb::Database, sync: Sync) -> Result<Self> {
+    pub(crate) fn begin(path: &'a Path, database: &redb::Database, sync: SyncMode) -> Result<Self> {
         let refused = |error| error::engine(path, "begin a write", error);
         let mut transaction = database
             .begin_write()
             .map_err(|error| refused(redb::Error::from(error)))?;
         match sync {
-            Sync::Later => transaction
+            SyncMode::Later => transaction
                 .set_durability(redb::Durability::None)
                 .map_err(|error| refused(error.into()))?,
-            Sync::Once => {}
-            Sync::WithAllocator => transaction.set_quick_repair(true),
+            SyncMode::Once => {}
+            SyncMode::WithAllocator => transaction.set_quick_repair(true),
         }
         Ok(Self { path, transaction })
     }

@@ -1,7 +1,7 @@
 //! The redb backend: one file, transactional, pure Rust. The default of harness.
 //!
-//! What is synced for a group of commits is one log value, once. The state that the log adds up to, the index of the log by
-//! key and the head follow in larger, sorted batches ("folding"), and what was not folded in yet is replayed from the
+//! What is synced for a group of commits is one log value, once. The state that the log adds up to, the index of the log
+//! by key and the head follow in larger, sorted batches ("folding"), and what was not folded in yet is replayed from the
 //! log on open. Until it is folded in, it overlays the tables from memory.
 //!
 //! ```

@@ -18,7 +18,7 @@ use crate::check::{check_pages, open_noting_walks, open_unchanged};
 use crate::config::RedbConfig;
 use crate::error;
 use crate::file::{StoreFile, rewrite_after_failed_sync};
-use crate::fold::{Batch, Sync, check_bounds};
+use crate::fold::{Batch, SyncMode, check_bounds};
 use crate::schema::{META, STAMP, Stamp, group_of};
 use crate::store::BACKEND;
 use crate::view::{Snapshot, View, read_group};
@@ -183,7 +183,7 @@ fn create(config: &RedbConfig) -> Result<()> {
     let database = StoreFile::new(its_own)
         .and_then(|file| builder(config).create_with_backend(file))
         .map_err(|error| error::engine(&temporary, "create the file", error))?;
-    let batch = Batch::begin(&temporary, &database, Sync::WithAllocator)?;
+    let batch = Batch::begin(&temporary, &database, SyncMode::WithAllocator)?;
     batch.create()?;
     batch.commit()?;
     drop(database);

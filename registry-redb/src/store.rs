@@ -19,7 +19,7 @@ use registry_core::{
 };
 
 use crate::config::RedbConfig;
-use crate::fold::{Batch, Sync};
+use crate::fold::{Batch, SyncMode};
 use crate::open::Engine;
 use crate::schema::{ALLOCATOR_INTERVAL, FOLD_BYTES_MAX, FOLD_COMMITS_MAX};
 use crate::verify::verify;
@@ -129,11 +129,11 @@ impl Inner {
     }
 
     /// How what is acknowledged becomes durable.
-    fn sync_of_commits(&self) -> Sync {
+    fn sync_of_commits(&self) -> SyncMode {
         if self.config.durability == Durability::Synced {
-            Sync::Once
+            SyncMode::Once
         } else {
-            Sync::Later
+            SyncMode::Later
         }
     }
 
@@ -168,7 +168,12 @@ impl Inner {
             let _writer = self.writer.lock(&self.tip)?;
             let engine = self.engine.get(BACKEND)?;
             self.tip.check_sound()?;
-            Batch::begin(&self.config.path, engine.writable()?, Sync::WithAllocator)?.commit()
+            Batch::begin(
+                &self.config.path,
+                engine.writable()?,
+                SyncMode::WithAllocator,
+            )?
+            .commit()
         });
         if let Err(error) = synced
             && *error.kind() != ErrorKind::Closed
@@ -179,7 +184,11 @@ impl Inner {
     }
 
     /// Runs a write, and poisons the store where it failed on the way to the disk.
-    fn run_batch<T>(&self, sync: Sync, write: impl FnOnce(&Batch<'_>) -> Result<T>) -> Result<T> {
+    fn run_batch<T>(
+        &self,
+        sync: SyncMode,
+        write: impl FnOnce(&Batch<'_>) -> Result<T>,
+    ) -> Result<T> {
         let engine = self.engine.get(BACKEND)?;
         let database = engine.writable()?;
         let done = Batch::begin(&self.config.path, database, sync).and_then(|batch| {
@@ -196,7 +205,7 @@ impl Inner {
             self.tip.poison(error.to_string());
         }
         if done.is_ok()
-            && (sync == Sync::Once || sync == self.sync_of_commits())
+            && (sync == SyncMode::Once || sync == self.sync_of_commits())
             && let Some(syncer) = &*self.syncer()
         {
             syncer.mark();
@@ -273,7 +282,7 @@ impl Inner {
             self.view(&engine)?.notes_with(&note.name)?
         };
         check_note(BACKEND, note, count)?;
-        self.run_batch(Sync::Later, |batch| batch.note(note))
+        self.run_batch(SyncMode::Later, |batch| batch.note(note))
     }
 
     fn compact(&self, through: Revision) -> Result<()> {
@@ -319,7 +328,7 @@ impl Inner {
         let seal = accepted?;
         self.tip.set_restoring(true);
         let phase = PhaseGuard::enter(Some(&self.phase));
-        self.run_batch(Sync::Once, |batch| batch.restore(page, seal.as_ref()))?;
+        self.run_batch(SyncMode::Once, |batch| batch.restore(page, seal.as_ref()))?;
         self.recent
             .write()
             .extend(page.entries.iter().map(|entry| &**entry));
@@ -358,10 +367,10 @@ impl Inner {
         }
         let snapshot = self.snapshot.load_full();
         if !snapshot.entries.is_empty() {
-            self.run_batch(Sync::Once, |batch| batch.fold(&snapshot))?;
+            self.run_batch(SyncMode::Once, |batch| batch.fold(&snapshot))?;
         }
-        self.run_batch(Sync::WithAllocator, |batch| batch.count_close())?;
-        self.run_batch(Sync::WithAllocator, |batch| batch.count_close())
+        self.run_batch(SyncMode::WithAllocator, |batch| batch.count_close())?;
+        self.run_batch(SyncMode::WithAllocator, |batch| batch.count_close())
     }
 }
 

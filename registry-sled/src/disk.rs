@@ -18,7 +18,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use registry_core::durable::{rename_durably, sync_folder, sync_parent, temporary_path};
-use registry_core::{Result, StoreError, private_options, write_again};
+use registry_core::{Result, StoreError, failed_sync, private_options};
 
 use crate::error;
 use crate::store::BACKEND;
@@ -35,7 +35,7 @@ const CONF_BYTES_MIN: usize = 8;
 
 /// Notes that a sync failed, for who opens the store next.
 pub(crate) fn distrust(folder: &Path) {
-    registry_core::distrust(&folder.join(UNSYNCED));
+    failed_sync::note(&folder.join(UNSYNCED));
 }
 
 /// Every file of a store but the note of a failed sync.
@@ -47,7 +47,7 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
 
 /// Removes what sled stumbles over, and makes durable what it will read. Only under the lock of the path.
 pub(crate) fn clear_leftovers(folder: &Path) -> Result<()> {
-    write_again(BACKEND, &folder.join(UNSYNCED), || files(folder))?;
+    failed_sync::write_again(BACKEND, &folder.join(UNSYNCED), || files(folder))?;
     for (path, name) in list(folder)? {
         if name.starts_with("snap.") && name.ends_with(".generating") {
             remove(&path)?;

@@ -64,6 +64,16 @@ fn is_walked(path: &Path) -> bool {
     }
 }
 
+/// Waits until an open after a crash would not walk the file.
+fn wait_for_allocator(path: &Path) {
+    let clock = SystemClock::new();
+    let deadline = clock.monotonic() + PATIENCE;
+    while is_walked(&copy_as_a_crash_leaves_it(path)) {
+        assert!(clock.monotonic() < deadline, "the state is never written");
+        std::thread::yield_now();
+    }
+}
+
 /// Groups of 50 over 20 services.
 fn fill(store: &RedbStore) {
     for group in 0..COMMITS / 50 {
@@ -155,20 +165,12 @@ fn a_while_after_commits_a_crash_leaves_a_file_that_need_not_be_walked() {
         is_walked(&copy_as_a_crash_leaves_it(&path))
     });
     assert!(is_walked_at_once);
-    let clock = SystemClock::new();
-    let deadline = clock.monotonic() + PATIENCE;
-    while is_walked(&copy_as_a_crash_leaves_it(&path)) {
-        assert!(clock.monotonic() < deadline, "the state is never written");
-        std::thread::yield_now();
-    }
+    wait_for_allocator(&path);
     // What an open walked it need not walk again.
     block_on(store.commit(vec![put("another", "1")])).unwrap();
     let crashed = copy_as_a_crash_leaves_it(&path);
     let second = open(&crashed);
-    while is_walked(&copy_as_a_crash_leaves_it(&crashed)) {
-        assert!(clock.monotonic() < deadline, "the state is never written");
-        std::thread::yield_now();
-    }
+    wait_for_allocator(&crashed);
     drop(second);
 }
 
