@@ -7,7 +7,7 @@
 //! Autobahn), or those whose names begin so, and `cargo xtask gate --kept COMMIT` writes the page of what a gate that
 //! was interrupted has found out so far.
 //!
-//! Figures: `cargo xtask bench PART [OPTIONS]`.
+//! Figures: `cargo xtask bench [PART [OPTIONS] | --peers [OPTIONS] | --check]`.
 
 mod arrows;
 mod autobahn;
@@ -28,7 +28,8 @@ use crate::rigs::Build;
 
 const USAGE: &str = "usage: cargo xtask tidy | gen [--check] | conformance [--check] | contract | \
                      autobahn [--all] | fuzz [OPTIONS] | histories [OPTIONS] | powercut [OPTIONS] | \
-                     crash [OPTIONS] | gate [--quick | --tools [NAME] | --kept COMMIT] | bench PART [OPTIONS]";
+                     crash [OPTIONS] | gate [--quick | --tools [NAME] | --kept COMMIT] | \
+                     bench [PART [OPTIONS] | --peers [OPTIONS] | --check]";
 
 fn main() -> ExitCode {
     match run() {
@@ -52,11 +53,8 @@ fn run() -> Result<()> {
         ["contract"] => contract::run(),
         ["autobahn"] => autobahn::run(false),
         ["autobahn", "--all"] => autobahn::run(true),
-        ["bench", "daemon" | "peers", ..] => {
-            rigs::build_daemon()?;
-            rigs::run("bench", Build::Fast, &arguments[1..])
-        }
-        ["bench" | "fuzz" | "histories" | "powercut", ..] => {
+        ["bench", options @ ..] => bench(options),
+        ["fuzz" | "histories" | "powercut", ..] => {
             rigs::run(arguments[0], Build::Fast, &arguments[1..])
         }
         ["crash", options @ ..] => {
@@ -69,6 +67,24 @@ fn run() -> Result<()> {
         ["gate", "--tools", name] => gate::tools(name),
         ["gate", "--kept", commit] => gate::write_kept(commit),
         _ => bail!(USAGE),
+    }
+}
+
+/// Measures a part; all that needs nothing but the workspace where none is named.
+fn bench(options: &[&str]) -> Result<()> {
+    match options {
+        [] => {
+            bench(&["daemon", "--write"])?;
+            bench(&["engine", "--write"])
+        }
+        ["--peers", rest @ ..] => bench(&[&["peers"], rest].concat()),
+        ["--check"] => bench(&["count", "--check"]),
+        _ => {
+            if matches!(options, ["daemon" | "peers", ..]) {
+                rigs::build_daemon()?;
+            }
+            rigs::run("bench", Build::Fast, options)
+        }
     }
 }
 
