@@ -29,8 +29,6 @@ const ROLLBACK_PROGRESS: Range<f64> = 0.25..0.5;
 /// An open file with the lock of its path.
 pub(crate) struct Engine {
     database: Opened,
-    /// Whether redb walked the file, and the next open would again.
-    lacks_allocator: bool,
     // Released after the file is closed: fields are dropped in order.
     _lock: Option<PathLock>,
 }
@@ -68,11 +66,18 @@ impl Engine {
         rewrite_after_failed_sync(path)?;
         let loaded = check_and_load(path, config.cache_bytes)?;
         let (database, is_walked) = StoreFile::open(path)
-            .and_then(|file| open_noting_walks(builder(config), file, warn_of_rollback))
+            .and_then(|file| {
+                let its_own = path.clone();
+                let told = move |repair: &RepairSession| warn_of_rollback(&its_own, repair);
+                open_noting_walks(builder(config), file, told)
+            })
             .map_err(|error| error::engine(path, "open the file", error))?;
+        if is_walked {
+            // The next open would walk it again.
+            Batch::begin(path, &database, SyncMode::WithAllocator)?.commit()?;
+        }
         let engine = Self {
             database: Opened::ReadWrite(database),
-            lacks_allocator: is_walked,
             _lock: Some(lock),
         };
         Ok((engine, loaded))
@@ -93,7 +98,6 @@ impl Engine {
         };
         let engine = Self {
             database,
-            lacks_allocator: false,
             _lock: lock,
         };
         let loaded = load(path, engine.begin_read(path)?)?;
@@ -107,11 +111,6 @@ impl Engine {
             Opened::ReadOnly(database) => database.begin_read(),
         };
         transaction.map_err(|error| error::engine(path, "begin a read", error))
-    }
-
-    /// Whether the allocator's state is to be written although nothing was committed.
-    pub(crate) fn lacks_allocator(&self) -> bool {
-        self.lacks_allocator
     }
 
     /// The database, for writing.
@@ -135,9 +134,10 @@ fn builder(config: &RedbConfig) -> redb::Builder {
 
 /// Tells when redb goes back to the commit before the last one, which is not whole: a crash interrupted it, and nobody was
 /// told that it is there, or it is damaged. redb cannot tell which.
-fn warn_of_rollback(repair: &RepairSession) {
+fn warn_of_rollback(path: &Path, repair: &RepairSession) {
     if ROLLBACK_PROGRESS.contains(&repair.progress()) {
-        tracing::warn!("the last commit to the file is not whole; what is before it is used");
+        let path = path.display();
+        tracing::warn!(%path, "the last commit to the file is not whole; what is before it is used");
     }
 }
 

@@ -74,7 +74,6 @@ impl RedbStore {
     fn open_contained(config: RedbConfig) -> Result<Self> {
         let capabilities = Capabilities::of_files(BACKEND, config.durability)?;
         let (engine, (snapshot, recent)) = Engine::open(&config)?;
-        let lacks_allocator = engine.lacks_allocator();
         let inner = Arc::new(Inner {
             capabilities,
             tip: Tip::new(BACKEND, snapshot.head.clone()),
@@ -86,7 +85,7 @@ impl RedbStore {
             syncer: Mutex::default(),
             config,
         });
-        inner.start_syncer(lacks_allocator)?;
+        inner.start_syncer()?;
         Ok(Self(inner))
     }
 
@@ -137,7 +136,7 @@ impl Inner {
         }
     }
 
-    fn start_syncer(self: &Arc<Self>, is_due: bool) -> Result<()> {
+    fn start_syncer(self: &Arc<Self>) -> Result<()> {
         if self.config.mode == OpenMode::ReadOnly {
             return Ok(());
         }
@@ -151,9 +150,6 @@ impl Inner {
                 store.sync();
             }
         })?;
-        if is_due {
-            syncer.mark();
-        }
         *self.syncer() = Some(syncer);
         Ok(())
     }
@@ -204,6 +200,7 @@ impl Inner {
         {
             self.tip.poison(error.to_string());
         }
+        // Where commits are synced, a note alone waits for the next one.
         if done.is_ok()
             && (sync == SyncMode::Once || sync == self.sync_of_commits())
             && let Some(syncer) = &*self.syncer()

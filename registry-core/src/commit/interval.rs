@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::error::StoreError;
 use crate::store::Result;
 
-/// Syncs a store within an interval after each commit that was not synced itself.
+/// Syncs a store within an interval after each commit that was not synced itself, or does what else follows commits.
 ///
 /// The library never spawns tasks, but this promise has to be kept while nobody calls the store, so a store with
-/// [`Durability::Interval`](crate::Durability::Interval) owns one named thread. It ends when this is dropped.
+/// [`Durability::Interval`](crate::Durability::Interval), or with something to write behind, owns a named thread for it.
+/// It ends when this is dropped.
 #[derive(Debug)]
 pub struct IntervalSync {
     shared: Arc<Shared>,
